@@ -37,6 +37,7 @@ from endoscope.errors import (
     UnavailableError,
 )
 from endoscope.hookspecs import hookimpl
+from endoscope.host import Diagnostics, start
 from endoscope.plugin import Plugin, PluginSettings
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "BusyError",
     "ByteStream",
     "Contributions",
+    "Diagnostics",
     "EndoscopeError",
     "FileContent",
     "Granted",
@@ -75,4 +77,5 @@ __all__ = [
     "UnavailableError",
     "Verdict",
     "hookimpl",
+    "start",
 ]

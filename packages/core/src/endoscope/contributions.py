@@ -244,13 +244,17 @@ class ManifestEntry:
 
 @dataclass(frozen=True, slots=True)
 class HostIdentity:
-    """Who is being looked at. `started` is Unix seconds, of diagnostics, not of the process.
+    """Who is being looked at.
 
-    `output_directory` is the root of what Endoscope writes, `service_name` names the files.
+    `process_started` and `started`, of diagnostics in it, are Unix seconds. `service_name`
+    names the files; `service_version` is empty if nobody has set it. `output_directory` is
+    the root of what Endoscope writes.
     """
 
     service_name: str
+    service_version: str
     pid: int
+    process_started: float
     started: float
     output_directory: Path
     endoscope_version: str

@@ -1,0 +1,1 @@
+"""Stacks of all threads, for Endoscope."""

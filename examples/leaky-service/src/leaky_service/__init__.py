@@ -1,0 +1,1 @@
+"""A small web service with two planted memory leaks."""

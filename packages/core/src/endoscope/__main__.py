@@ -1,0 +1,5 @@
+"""`python -m endoscope`."""
+
+from endoscope.cli import main
+
+main()

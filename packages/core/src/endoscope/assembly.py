@@ -1,0 +1,226 @@
+"""From a configuration to settings and plugin instances, inside the host or outside of it.
+
+`Diagnostics`, `endoscope run` and `endoscope doctor` all begin here, so that all three
+judge the same configuration in the same way.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any, TypeVar
+
+from endoscope import settings as settings_module
+from endoscope.configuration import Configuration
+from endoscope.contributions import (
+    ArchiveMember,
+    HostIdentity,
+    ManifestEntry,
+    PluginAnswer,
+    PluginContext,
+    PluginReport,
+    Problem,
+)
+from endoscope.plugins import FoundPlugin, Plugins, discover
+from endoscope.settings import CORE_KEYS, Settings
+from endoscope.workers import Workers
+
+T = TypeVar("T")
+
+# How many requests are worked on at once, and how many plugin calls under a time limit.
+# The second serve the first, never the other way round, so that neither waits for itself.
+_REQUEST_WORKERS = 8
+_CONTRIBUTOR_WORKERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """Everything that exists before anything is served."""
+
+    source: Configuration
+    settings: Settings
+    identity: HostIdentity
+    plugins: Plugins
+    requests: Workers
+    contributors: Workers
+
+    def problems(self, *, in_host: bool) -> tuple[Problem, ...]:
+        """Return the state of every precondition, core's own and the plugins'."""
+        asked = self.plugins.problems(in_host=in_host)
+        return (
+            *_setting_problems(self),
+            *_plugin_problems(self, in_host=in_host),
+            *_door_problems(self),
+            *(problem for answer in asked for problem in answer.items),
+        )
+
+    def stop_workers(self) -> None:
+        """Let the worker threads end."""
+        self.requests.stop()
+        self.contributors.stop()
+
+
+def assemble(source: Configuration, *, disabled: Iterable[str] = ()) -> Assembly:
+    """Validate the settings and make the plugins; `disabled` adds to the setting's.
+
+    Raises `SettingsError`, and `PluginError` with `strict_plugins`. Opens nothing.
+    """
+    left_out = {*disabled, *settings_module.early(source).plugins.disabled}
+    # `plugins` is an address of core's own.
+    found = discover(left_out, reserved=CORE_KEYS | {"plugins"})
+    working = {plugin.name: plugin.plugin_class.Settings for plugin in found if plugin.plugin_class}
+    broken = {plugin.name for plugin in found if not plugin.plugin_class}
+    settings = settings_module.resolve(source, working, left_out=broken | left_out)
+    identity = _identity(settings)
+    requests = Workers("request", _REQUEST_WORKERS)
+    contributors = Workers("contributor", _CONTRIBUTOR_WORKERS)
+    gathered = _Gathered(settings, contributors)
+    plugins = _make_plugins(found, settings, identity, gathered, contributors)
+    gathered.source = plugins
+    return Assembly(source, settings, identity, plugins, requests, contributors)
+
+
+def _make_plugins(
+    found: tuple[FoundPlugin, ...],
+    settings: Settings,
+    identity: HostIdentity,
+    gathered: _Gathered,
+    workers: Workers,
+) -> Plugins:
+    def make_context(name: str) -> PluginContext[Any]:
+        return PluginContext(
+            name=name,
+            settings=settings.sections[name],
+            output_directory=identity.output_directory / name,
+            host=identity,
+            logger=logging.getLogger(f"endoscope.plugin.{name}"),
+            contributions=gathered,
+        )
+
+    return Plugins(found, make_context, workers, strict=settings.core.strict_plugins)
+
+
+def _identity(settings: Settings) -> HostIdentity:
+    return HostIdentity(
+        service_name=settings.core.service_name,
+        service_version=settings.core.service_version,
+        pid=os.getpid(),
+        process_started=_process_started(),
+        started=time.time(),
+        output_directory=settings.core.output_directory.absolute(),
+        endoscope_version=metadata.version("endoscope"),
+        python_version=platform.python_version(),
+        platform=sys.platform,
+    )
+
+
+def _process_started() -> float:
+    """Return when this process started, in Unix seconds; without /proc, now."""
+    try:
+        with open("/proc/self/stat", "rb") as file:
+            # The command's name, in parentheses, may hold anything; field 22 is ticks of boot.
+            ticks = int(file.read().rpartition(b")")[2].split()[19])
+    except OSError:
+        return time.time()
+    since_boot = ticks / os.sysconf("SC_CLK_TCK")
+    return time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - since_boot)
+
+
+class _Gathered:
+    """What the plugins contribute: the `Contributions` that each plugin is handed.
+
+    `source` is set once the plugins exist; they only ask later.
+    """
+
+    source: Plugins
+
+    def __init__(self, settings: Settings, workers: Workers) -> None:
+        self._settings = settings
+        self._workers = workers
+
+    def archive_members(self, seconds: float) -> tuple[PluginAnswer[ArchiveMember], ...]:
+        return self.source.archive_members(seconds)
+
+    def manifest_entries(self, seconds: float) -> tuple[PluginAnswer[ManifestEntry], ...]:
+        return self.source.manifest_entries(seconds)
+
+    def plugins(self) -> tuple[PluginReport, ...]:
+        return self.source.reports()
+
+    def configuration(self) -> str:
+        return self._settings.effective
+
+    def call_within(self, seconds: float, function: Callable[[], T]) -> T:
+        return self._workers.call(function, seconds)
+
+
+def _setting_problems(assembly: Assembly) -> list[Problem]:
+    core = assembly.settings.core
+    problems = [
+        Problem("warning", settings_module.describe(assembly.source, mistake))
+        for mistake in assembly.settings.warnings
+    ]
+    if not core.address.is_local and core.tls is None:
+        problems.append(
+            Problem(
+                "warning",
+                f"the secret and everything else crosses the network in clear text: {core.listen} "
+                "is not loopback and `tls` is not set",
+                "Set `tls`, or listen on 127.0.0.1 and forward the port.",
+            )
+        )
+    return problems
+
+
+def _plugin_problems(assembly: Assembly, *, in_host: bool) -> list[Problem]:
+    required = assembly.settings.core.plugins.required
+    installed = {report.name for report in assembly.plugins.reports()}
+    problems = [
+        Problem(
+            "error" if failure.plugin in required else "warning",
+            f"the plugin {failure.plugin} failed ({failure.hook}): {failure.error}",
+            f"Correct or uninstall it, or leave it out: --no-plugin {failure.plugin}.",
+        )
+        for failure in assembly.plugins.failures
+        # In the host the others have been logged already, when they failed.
+        if failure.plugin in required or not in_host
+    ]
+    problems += [
+        Problem(
+            "error",
+            f"the required plugin {name} is not installed",
+            f"pip install endoscope-{name}, or take it out of `plugins.required`.",
+        )
+        for name in required
+        if name not in installed and name != "auth"
+    ]
+    return problems
+
+
+def _door_problems(assembly: Assembly) -> list[Problem]:
+    """Fail closed: without an authenticator nothing is served, unless that was asked for."""
+    if assembly.plugins.authenticators:
+        return []
+    if assembly.settings.core.allow_unauthenticated:
+        return [
+            Problem(
+                "warning",
+                f"whoever reaches {assembly.settings.core.listen} may do everything: no "
+                "authenticator is installed and `allow_unauthenticated` is set",
+                "pip install endoscope-auth",
+            )
+        ]
+    return [
+        Problem(
+            "error",
+            "no authenticator is installed, so nothing may be served",
+            "pip install endoscope-auth, or set `allow_unauthenticated: true` with a `listen` "
+            "address on loopback or a Unix socket.",
+        )
+    ]

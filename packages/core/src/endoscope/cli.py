@@ -1,0 +1,325 @@
+"""The command line: arguments to settings to one call. The only place that prints and exits."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.table import Table
+
+from endoscope import configuration, doctor, launch
+from endoscope.client import Client, Target
+from endoscope.configuration import Configuration
+from endoscope.contributions import Problem
+from endoscope.errors import EndoscopeError
+
+_STATES = {"info": "[green]ok[/]", "warning": "[yellow]warning[/]", "error": "[red]error[/]"}
+
+Command = Callable[..., Any]
+
+
+def main() -> None:
+    """Run the command line. Errors of ours end here, in one message and an exit status."""
+    try:
+        commands(standalone_mode=False)
+    except EndoscopeError as error:
+        click.echo(f"endoscope: {error.message}", err=True)
+        if error.remedy:
+            click.echo(f"  {error.remedy}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(130)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="endoscope")
+def commands() -> None:
+    """Look inside a running Python service."""
+
+
+# --- options that several commands share ---------------------------------------------------
+
+
+def _config_option(function: Command) -> Command:
+    return click.option(
+        "--config",
+        envvar="ENDOSCOPE_CONFIG",
+        type=click.Path(path_type=Path),
+        help="The service's configuration file, YAML.  [ENDOSCOPE_CONFIG]",
+    )(function)
+
+
+def _no_plugin_option(function: Command) -> Command:
+    return click.option(
+        "--no-plugin", "disabled", multiple=True, metavar="NAME", help="Leave a plugin out."
+    )(function)
+
+
+def _json_option(function: Command) -> Command:
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")(
+        function
+    )
+
+
+def _service_options(function: Command) -> Command:
+    """Say which service is asked: by address, or by its configuration file."""
+    options = [
+        click.option(
+            "--url",
+            envvar="ENDOSCOPE_URL",
+            help="Address: http://host:port, https://host:port or unix:/path.  [ENDOSCOPE_URL]",
+        ),
+        click.option(
+            "--secret",
+            envvar="ENDOSCOPE_SECRET",
+            help="The shared secret; better in the environment.  [ENDOSCOPE_SECRET]",
+        ),
+        click.option(
+            "--secret-file", type=click.Path(path_type=Path), help="A file with the shared secret."
+        ),
+        click.option(
+            "--ca",
+            type=click.Path(path_type=Path, exists=True),
+            help="Authority of the service's certificate, PEM.",
+        ),
+    ]
+    for option in options:
+        function = option(function)
+    return _config_option(function)
+
+
+def _source(config: Path | None) -> Configuration:
+    return configuration.read(config) if config else Configuration()
+
+
+def _client(options: dict[str, Any]) -> Client:
+    secret, secret_file = options["secret"], options["secret_file"]
+    if secret is None and secret_file is not None:
+        try:
+            secret = secret_file.read_text(encoding="utf-8").removesuffix("\n")
+        except OSError as error:
+            raise EndoscopeError(f"{secret_file}: {error.strerror}", remedy="") from error
+    if options["url"]:
+        return Client(Target.from_url(options["url"], secret, options["ca"]))
+    return Client(Target.from_configuration(_source(options["config"]), secret))
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+# --- beside the service ------------------------------------------------------------------
+
+
+@commands.command(context_settings={"ignore_unknown_options": True})
+@_config_option
+@_no_plugin_option
+@click.argument("program", nargs=-1, required=True, type=click.UNPROCESSED)
+def run(config: Path | None, disabled: Sequence[str], program: Sequence[str]) -> None:
+    """Run PROGRAM with diagnostics inside it.
+
+    PROGRAM is what you would type without Endoscope: `python app.py`, `python -m module`,
+    a script, or a console script such as gunicorn. Put `--` in front of it.
+    """
+    launch.run(program, _source(config), disabled)
+
+
+@commands.command("doctor")
+@_config_option
+@_no_plugin_option
+@_json_option
+@click.pass_context
+def examine(
+    context: click.Context, config: Path | None, disabled: Sequence[str], as_json: bool
+) -> None:
+    """Check every precondition. Exits with 1 if something needed is missing."""
+    problems = doctor.examine(_source(config), disabled)
+    if as_json:
+        _print_json([dataclasses.asdict(problem) for problem in problems])
+    else:
+        _print_problems(problems)
+    context.exit(1 if any(problem.severity == "error" for problem in problems) else 0)
+
+
+def _print_problems(problems: Sequence[Problem]) -> None:
+    table = Table(show_header=False, box=None, padding=(0, 1))
+    for problem in problems:
+        table.add_row(_STATES[problem.severity], problem.message)
+        if problem.remedy:
+            table.add_row("", f"[dim]->[/] {problem.remedy}")
+    Console(soft_wrap=False).print(table)
+
+
+# --- asking a running service --------------------------------------------------------------
+
+
+@commands.command()
+@_service_options
+@_json_option
+def status(as_json: bool, **options: Any) -> None:
+    """Show the state of memory profiling."""
+    answer = _client(options).ask("GET", "/memory/status")
+    if as_json:
+        _print_json(answer)
+        return
+    table = Table(show_header=False, box=None)
+    for name, value in answer.items():
+        if name not in ("allocator", "problems"):
+            table.add_row(name, _shown(value))
+    for name, value in (answer.get("allocator") or {}).items():
+        table.add_row(f"allocator {name}", _size(value))
+    Console().print(table)
+    _print_problems([Problem(**problem) for problem in answer.get("problems", [])])
+
+
+@commands.command("start")
+@_service_options
+@_json_option
+def start_profiling(as_json: bool, **options: Any) -> None:
+    """Switch memory profiling on."""
+    _report(_client(options).ask("POST", "/memory/start"), as_json=as_json)
+
+
+@commands.command("stop")
+@_service_options
+@_json_option
+def stop_profiling(as_json: bool, **options: Any) -> None:
+    """Switch memory profiling off; what was sampled is kept."""
+    _report(_client(options).ask("POST", "/memory/stop"), as_json=as_json)
+
+
+@commands.command()
+@_service_options
+@_json_option
+def dump(as_json: bool, **options: Any) -> None:
+    """Write a heap dump on the service's side."""
+    answer = _client(options).ask("POST", "/memory/dump")
+    if as_json:
+        _print_json(answer)
+    else:
+        click.echo(f"{answer['message']}: {answer['dump_path']} ({_size(answer['size'])})")
+
+
+@commands.command()
+@_service_options
+@_json_option
+def dumps(as_json: bool, **options: Any) -> None:
+    """List the heap dumps, newest first."""
+    answer = _client(options).ask("GET", "/memory/dumps")
+    if as_json:
+        _print_json(answer)
+        return
+    table = Table("name", "size", "created")
+    for row in answer:
+        table.add_row(row["name"], _size(row["size"]), row["created"])
+    Console().print(table if answer else "no dumps")
+
+
+@commands.command()
+@click.argument("name", default="latest")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File or folder to write.")
+@_service_options
+@_json_option
+def download(name: str, output: Path | None, as_json: bool, **options: Any) -> None:
+    """Download the heap dump NAME, by default the latest."""
+    client = _client(options)
+    if name == "latest":
+        listed = client.ask("GET", "/memory/dumps")
+        if not listed:
+            raise EndoscopeError("there is no heap dump", remedy="Make one: endoscope dump.")
+        name = listed[0]["name"]
+    _save(client, f"/memory/dumps/{name}", output, {}, as_json=as_json)
+
+
+@commands.command()
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File or folder to write.")
+@click.option("--only", metavar="GROUPS", help="Only these groups of members, comma-separated.")
+@click.option("--without", metavar="GROUPS", help="All but these groups of members.")
+@_service_options
+@_json_option
+def export(
+    output: Path | None, only: str | None, without: str | None, as_json: bool, **options: Any
+) -> None:
+    """Download one archive with everything a person needs to find the fault."""
+    query = {"only": only, "without": without}
+    given = {name: value for name, value in query.items() if value}
+    _save(_client(options), "/export", output, given, as_json=as_json)
+
+
+@commands.command()
+@_service_options
+@_json_option
+def plugins(as_json: bool, **options: Any) -> None:
+    """List the service's plugins and their failures."""
+    answer = _client(options).ask("GET", "/plugins")
+    if as_json:
+        _print_json(answer)
+        return
+    table = Table("plugin", "distribution", "version", "state", "hooks")
+    for row in answer:
+        errors = "\n".join(f"{f['hook']}: {f['error']}" for f in row["failures"])
+        state = "disabled" if row["disabled"] else errors or "works"
+        hooks = ", ".join(hook.removeprefix("endoscope_") for hook in row["hooks"])
+        table.add_row(row["name"], row["distribution"], row["version"], state, hooks)
+    Console().print(table)
+
+
+# --- how things are shown --------------------------------------------------------------------
+
+
+def _report(answer: Any, *, as_json: bool) -> None:
+    if as_json:
+        _print_json(answer)
+    else:
+        click.echo(answer["message"])
+
+
+def _save(
+    client: Client, path: str, output: Path | None, query: dict[str, str], *, as_json: bool
+) -> None:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(path.rsplit("/", 1)[-1], total=None)
+
+        def progress(done: int, total: int | None) -> None:
+            bar.update(task, completed=done, total=total)
+
+        saved = client.save(path, output, query, progress)
+    size = saved.stat().st_size
+    if as_json:
+        _print_json({"path": str(saved), "size": size})
+    else:
+        click.echo(f"{os.fspath(saved)} ({_size(size)})")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value is None else str(value)
+
+
+def _size(count: int | None) -> str:
+    if count is None:
+        return "-"
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000 or unit == "GB":
+            break
+        amount /= 1000
+    return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"

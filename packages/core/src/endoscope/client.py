@@ -1,0 +1,205 @@
+"""Asking a running service: HTTP over TCP, TLS or a Unix socket."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import http.client
+import json
+import os
+import re
+import socket
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from endoscope import settings
+from endoscope.configuration import Configuration
+from endoscope.errors import ServiceError
+from endoscope.listener import Address, parse_address
+
+PREFIX = "/diagnostics"
+
+_SECONDS = 60.0
+_CHUNK = 256 * 1024
+_FILE_NAME = re.compile(r'filename="([A-Za-z0-9][A-Za-z0-9._-]*)"')
+# Addresses that mean "every interface" when listening, and how to reach them from here.
+_REACHABLE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a service is and how to be let in. `tls` is None for clear text."""
+
+    address: Address
+    secret: str | None = None
+    tls: ssl.SSLContext | None = None
+
+    @classmethod
+    def from_url(cls, url: str, secret: str | None, authority: Path | None = None) -> Target:
+        """Parse `http://host:port`, `https://host:port`, `host:port` or `unix:/path`."""
+        tls = None
+        if url.startswith(("http://", "https://")):
+            parts = urlsplit(url)
+            if parts.scheme == "https":
+                tls = ssl.create_default_context(cafile=authority)
+            host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+            url = f"{host}:{parts.port or (443 if tls else 80)}"
+        try:
+            return cls(parse_address(url), secret, tls)
+        except ValueError as error:
+            raise ServiceError(
+                f"{error}", remedy="Give the service's address, as in http://127.0.0.1:8089."
+            ) from error
+
+    @classmethod
+    def from_configuration(cls, source: Configuration, secret: str | None) -> Target:
+        """Take address, secret and certificate from the service's own configuration."""
+        core = settings.resolve(source, {}).core
+        if secret is None and core.shared_secret is not None:
+            secret = core.shared_secret.get_secret_value()
+        tls = None
+        if core.tls is not None:
+            tls = ssl.create_default_context()
+            tls.load_verify_locations(core.tls.certificate)
+        address = core.address
+        host = _REACHABLE.get(address.host, address.host)
+        return cls(Address(host, address.port, address.path), secret, tls)
+
+
+class Client:
+    """Sends requests to one service. Every failure is a `ServiceError` with a remedy."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    def ask(self, method: str, path: str, query: Mapping[str, str] | None = None) -> Any:
+        """Return the JSON answer to `method` on `path`, relative to `/diagnostics`."""
+        with self._response(method, path, query or {}) as response:
+            return json.loads(response.read())
+
+    def save(
+        self,
+        path: str,
+        output: Path | None,
+        query: Mapping[str, str] | None = None,
+        progress: Callable[[int, int | None], None] = lambda _done, _total: None,
+    ) -> Path:
+        """Download `path` into `output`, a file or folder, and return where it lies.
+
+        Without `output` the service's name for it is used, in the current folder. The
+        data is written beside its final name and renamed once it is whole. `progress` is
+        told the bytes so far and in all, None if nobody knows.
+        """
+        with self._response("GET", path, query or {}) as response:
+            final = _destination(output, response)
+            partial = final.with_name(f".{final.name}.{os.getpid()}.part")
+            try:
+                with partial.open("xb") as file:
+                    for chunk, done in _chunks(response):
+                        file.write(chunk)
+                        progress(done, response.length_in_all)
+                partial.replace(final)
+            except OSError as error:
+                raise ServiceError(
+                    f"{final} cannot be written: {error.strerror}",
+                    remedy="Name another place with --output.",
+                ) from error
+            finally:
+                partial.unlink(missing_ok=True)
+        return final
+
+    @contextlib.contextmanager
+    def _response(self, method: str, path: str, query: Mapping[str, str]) -> Iterator[Any]:
+        connection = _connection(self._target)
+        url = PREFIX + quote(path) + (f"?{urlencode(query)}" if query else "")
+        try:
+            connection.request(method, url, headers=_credentials(self._target))
+            response: Any = connection.getresponse()
+            if response.status >= 400:
+                raise _refusal(response)
+            length = response.getheader("Content-Length")
+            response.length_in_all = int(length) if length else None
+            yield response
+        except ssl.SSLError as error:
+            raise ServiceError(
+                f"{self._target.address}: no secure connection: {error}",
+                remedy="Give the authority's certificate with --ca.",
+            ) from error
+        except http.client.IncompleteRead as error:
+            raise _broken_off(self._target) from error
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise ServiceError(
+                f"{self._target.address}: {reason}",
+                remedy="Is the service running, and diagnostics enabled in it? "
+                "`endoscope doctor` looks at its configuration.",
+            ) from error
+        finally:
+            connection.close()
+
+
+def _chunks(response: Any) -> Iterator[tuple[bytes, int]]:
+    done = 0
+    while chunk := response.read(_CHUNK):
+        done += len(chunk)
+        yield chunk, done
+    if response.length_in_all is not None and done != response.length_in_all:
+        raise http.client.IncompleteRead(b"", response.length_in_all - done)
+
+
+def _destination(output: Path | None, response: Any) -> Path:
+    match = _FILE_NAME.search(response.getheader("Content-Disposition") or "")
+    name = match[1] if match else "download"
+    if output is None:
+        return Path(name)
+    return output / name if output.is_dir() else output
+
+
+def _credentials(target: Target) -> dict[str, str]:
+    if target.secret is None:
+        return {}
+    return {"Authorization": "Bearer " + base64.b64encode(target.secret.encode()).decode()}
+
+
+def _refusal(response: Any) -> ServiceError:
+    try:
+        body = json.loads(response.read())
+        return ServiceError(body["error"], remedy=body["remedy"], code=body["code"])
+    except (ValueError, KeyError, TypeError):
+        return ServiceError(
+            f"answered with status {response.status}, and not as Endoscope would",
+            remedy="Is this the address of the diagnostics listener?",
+        )
+
+
+def _broken_off(target: Target) -> ServiceError:
+    return ServiceError(
+        f"{target.address}: the transfer broke off before its end",
+        remedy="Ask again; the service's log says what happened.",
+    )
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def _connection(target: Target) -> http.client.HTTPConnection:
+    address = target.address
+    if address.path:
+        return _UnixConnection(address.path, _SECONDS)
+    if target.tls is not None:
+        return http.client.HTTPSConnection(
+            address.host, address.port, timeout=_SECONDS, context=target.tls
+        )
+    return http.client.HTTPConnection(address.host, address.port, timeout=_SECONDS)

@@ -1,0 +1,417 @@
+"""The plugin door: find, block and isolate plugins, and ask them.
+
+Nobody else touches pluggy. Each hook is a typed method of `Plugins`; each plugin is
+called alone, its results are checked one by one, and what goes wrong is recorded against
+it while the others go on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import logging
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import PurePosixPath
+from typing import Any, TypeVar
+
+import pluggy
+
+from endoscope import hookspecs
+from endoscope.contributions import (
+    AccessRequest,
+    ArchiveMember,
+    Granted,
+    ManifestEntry,
+    PluginAnswer,
+    PluginContext,
+    PluginFailure,
+    PluginReport,
+    Problem,
+    Refused,
+    Route,
+    Verdict,
+)
+from endoscope.errors import PluginError, TimeLimitError
+from endoscope.plugin import Plugin
+from endoscope.workers import Workers
+
+T = TypeVar("T")
+
+GROUP = "endoscope"
+# At most this many distinct failures are kept per process; a plugin that fails in ever new
+# words must not grow the host's heap.
+_FAILURES_KEPT = 200
+# A hook that is asked at start-up or while stopping must not hold the host up.
+_HOOK_SECONDS = 10.0
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+
+logger = logging.getLogger("endoscope.plugins")
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPlugin:
+    """An installed entry point: its class, or why there is none."""
+
+    name: str
+    distribution: str
+    version: str
+    plugin_class: type[Plugin[Any]] | None = None
+    failure: PluginFailure | None = None
+    disabled: bool = False
+
+
+def discover(disabled: Iterable[str], reserved: Iterable[str]) -> tuple[FoundPlugin, ...]:
+    """Import every plugin that is installed, in the order of their names.
+
+    `disabled` ones are listed but not imported. Names in `reserved`, and names that two
+    distributions claim, are failures.
+    """
+    disabled, reserved = frozenset(disabled), frozenset(reserved)
+    points = _entry_points()
+    found = []
+    for name in sorted({point.name for point in points}):
+        claimants = [point for point in points if point.name == name]
+        found.append(_find(name, claimants, disabled, reserved))
+    return tuple(found)
+
+
+def _entry_points() -> list[metadata.EntryPoint]:
+    """Return the group's entry points, those that an editable install shows twice once."""
+    unique = {
+        (point.name, point.value, _distribution(point)[0]): point
+        for point in metadata.entry_points(group=GROUP)
+    }
+    return list(unique.values())
+
+
+def _distribution(point: metadata.EntryPoint) -> tuple[str, str]:
+    return (point.dist.name, point.dist.version) if point.dist else ("", "")
+
+
+def _find(
+    name: str,
+    claimants: list[metadata.EntryPoint],
+    disabled: frozenset[str],
+    reserved: frozenset[str],
+) -> FoundPlugin:
+    distribution, version = _distribution(claimants[0])
+    if name in disabled:
+        return FoundPlugin(name, distribution, version, disabled=True)
+    error = _unusable_name(name, claimants, reserved)
+    plugin_class = None
+    if not error:
+        try:
+            plugin_class = claimants[0].load()
+        except (Exception, SystemExit) as raised:  # noqa: BLE001  a stranger's module may do anything
+            error = _describe(raised)
+        else:
+            error = _unusable_class(plugin_class)
+    if error:
+        return FoundPlugin(name, distribution, version, failure=PluginFailure(name, "load", error))
+    return FoundPlugin(name, distribution, version, plugin_class)
+
+
+def _unusable_name(
+    name: str, claimants: list[metadata.EntryPoint], reserved: frozenset[str]
+) -> str:
+    if len(claimants) > 1:
+        both = " and ".join(sorted(_distribution(point)[0] for point in claimants))
+        return f"{both} both claim the name {name!r}; uninstall one of them"
+    if not _NAME.fullmatch(name):
+        return f"{name!r} is no plugin name; use lower-case letters, digits, `-` and `_`"
+    if name in reserved:
+        return f"the name {name!r} is reserved; the plugin's author must choose another"
+    return ""
+
+
+def _unusable_class(loaded: object) -> str:
+    if isinstance(loaded, type) and issubclass(loaded, Plugin):
+        return ""
+    return f"the entry point names {loaded!r}, which is no subclass of endoscope.Plugin"
+
+
+def _describe(error: BaseException) -> str:
+    text = str(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+class Plugins:
+    """The plugins of one running `Diagnostics`, one instance each.
+
+    `make_context` is called per plugin; `workers` carries calls that have a time limit.
+    With `strict`, a failure is raised as `PluginError` instead of recorded.
+    """
+
+    def __init__(
+        self,
+        found: Iterable[FoundPlugin],
+        make_context: Callable[[str], PluginContext[Any]],
+        workers: Workers,
+        *,
+        strict: bool = False,
+    ) -> None:
+        self._found = tuple(found)
+        self._workers = workers
+        self._strict = strict
+        self._failures: dict[PluginFailure, None] = {}
+        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        for plugin in self._found:
+            if plugin.failure:
+                self._record(plugin.failure)
+            elif plugin.plugin_class:
+                self._register(plugin.name, plugin.plugin_class, make_context)
+
+    # --- what is there ---------------------------------------------------------------
+
+    @property
+    def loaded(self) -> tuple[str, ...]:
+        """The names of the plugins that work, in order."""
+        return tuple(sorted(name for name, _ in self._manager.list_name_plugin()))
+
+    @property
+    def authenticators(self) -> tuple[str, ...]:
+        """The plugins that implement `endoscope_authenticate`."""
+        return self._implementers("endoscope_authenticate")
+
+    @property
+    def failures(self) -> tuple[PluginFailure, ...]:
+        """Everything that went wrong so far, oldest first."""
+        return tuple(self._failures)
+
+    def reports(self) -> tuple[PluginReport, ...]:
+        """Describe all installed plugins, working or not."""
+        return tuple(
+            PluginReport(
+                name=plugin.name,
+                distribution=plugin.distribution,
+                version=plugin.version,
+                hooks=self._hooks_of(plugin.name),
+                failures=tuple(f for f in self._failures if f.plugin == plugin.name),
+                disabled=plugin.disabled,
+            )
+            for plugin in self._found
+        )
+
+    # --- the hooks, in call order ----------------------------------------------------
+
+    def launch_environment(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """Return the variables that the plugins want set; `PluginError` on a conflict."""
+        wanted: dict[str, tuple[str, str]] = {}
+        for name in self._implementers("endoscope_launch_environment"):
+            answer = self._ask_one(
+                name,
+                "endoscope_launch_environment",
+                Mapping,
+                {"environment": environment},
+                _HOOK_SECONDS,
+            )
+            for variable, value in [pair for item in answer.items for pair in item.items()]:
+                owner, other = wanted.setdefault(variable, (name, value))
+                if other != value:
+                    raise PluginError(
+                        f"the plugins {owner} and {name} both set {variable}, differently",
+                        remedy=f"Leave one out: --no-plugin {name}.",
+                    )
+        return {variable: value for variable, (_, value) in wanted.items()}
+
+    def problems(self, *, in_host: bool) -> tuple[PluginAnswer[Problem], ...]:
+        """Ask for the state of every precondition."""
+        return self._ask("endoscope_problems", Problem, {"in_host": in_host}, _HOOK_SECONDS)
+
+    def start(self) -> None:
+        """Tell every plugin to take up work."""
+        self._ask("endoscope_start", None, seconds=_HOOK_SECONDS)
+
+    def routes(self) -> tuple[PluginAnswer[Route], ...]:
+        """Ask for every route; paths are still relative to the plugin's prefix."""
+        answers = self._ask("endoscope_routes", Route, seconds=_HOOK_SECONDS)
+        return tuple(self._unique_routes(answer) for answer in answers)
+
+    def authenticate(self, request: AccessRequest) -> tuple[Verdict, ...]:
+        """Ask every authenticator. One that fails, or answers nonsense, has refused."""
+        answers = self._ask("endoscope_authenticate", (Granted, Refused), {"request": request})
+        return tuple(
+            verdict
+            for answer in answers
+            for verdict in (
+                *answer.items,
+                *(Refused(f"{f.plugin} failed: {f.error}") for f in answer.failures),
+            )
+        )
+
+    def archive_members(self, seconds: float) -> tuple[PluginAnswer[ArchiveMember], ...]:
+        """Ask for archive members; paths come back below a folder of the plugin's name."""
+        answers = self._ask("endoscope_archive_members", ArchiveMember, seconds=seconds)
+        return tuple(self._below_own_folder(answer) for answer in answers)
+
+    def manifest_entries(self, seconds: float) -> tuple[PluginAnswer[ManifestEntry], ...]:
+        """Ask for facts for the manifest."""
+        return self._ask("endoscope_manifest_entries", ManifestEntry, seconds=seconds)
+
+    def stop(self, seconds: float) -> None:
+        """Tell every plugin to lay down work, the last started first, `seconds` each."""
+        for name in reversed(self._implementers("endoscope_stop")):
+            self._ask_one(name, "endoscope_stop", None, seconds=seconds)
+
+    # --- how they are asked ------------------------------------------------------------
+
+    def _ask(
+        self,
+        hook: str,
+        expected: Any,
+        arguments: Mapping[str, Any] | None = None,
+        seconds: float | None = None,
+    ) -> tuple[PluginAnswer[Any], ...]:
+        return tuple(
+            self._ask_one(name, hook, expected, arguments or {}, seconds)
+            for name in self._implementers(hook)
+        )
+
+    def _ask_one(
+        self,
+        name: str,
+        hook: str,
+        expected: Any,
+        arguments: Mapping[str, Any] | None = None,
+        seconds: float | None = None,
+    ) -> PluginAnswer[Any]:
+        """Ask one plugin; `expected` is the type of its items, None if it returns nothing."""
+        began = time.monotonic()
+        failures: list[PluginFailure] = []
+        items: list[Any] = []
+        try:
+            for item in self._call(name, hook, arguments or {}, seconds):
+                if expected is not None and isinstance(item, expected):
+                    items.append(item)
+                else:
+                    failures.append(_wrong_item(name, hook, item, expected))
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a stranger's code may raise anything
+            late = isinstance(error, TimeLimitError)
+            failures.append(PluginFailure(name, hook, _describe(error), timed_out=late))
+        for failure in failures:
+            self._record(failure)
+        return PluginAnswer(name, tuple(items), time.monotonic() - began, tuple(failures))
+
+    def _call(
+        self, name: str, hook: str, arguments: Mapping[str, Any], seconds: float | None
+    ) -> list[Any]:
+        others = [plugin for other, plugin in self._manager.list_name_plugin() if other != name]
+        caller = self._manager.subset_hook_caller(hook, remove_plugins=others)
+
+        def call() -> list[Any]:
+            # A generator's body is the plugin's code too: it runs here, inside the limit.
+            return [item for result in caller(**arguments) for item in _items(result)]
+
+        return call() if seconds is None else self._workers.call(call, seconds)
+
+    def _register(
+        self,
+        name: str,
+        plugin_class: type[Plugin[Any]],
+        make_context: Callable[[str], PluginContext[Any]],
+    ) -> None:
+        try:
+            self._manager.register(plugin_class(make_context(name)), name=name)
+            self._manager.check_pending()
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a stranger's constructor
+            message = self._misspelt_hook(name) or _describe(error)
+            if self._manager.has_plugin(name):
+                self._manager.unregister(name=name)
+            self._record(PluginFailure(name, "load", message))
+
+    def _misspelt_hook(self, name: str) -> str:
+        plugin = self._manager.get_plugin(name)
+        known = _hook_names()
+        for caller in self._manager.get_hookcallers(plugin) or () if plugin else ():
+            if caller.name not in known:
+                near = difflib.get_close_matches(caller.name, known, n=1, cutoff=0)
+                return f"there is no hook {caller.name}; did you mean {near[0]}?"
+        return ""
+
+    def _record(self, failure: PluginFailure) -> None:
+        if self._strict:
+            raise PluginError(f"plugin {failure.plugin}, {failure.hook}: {failure.error}")
+        if failure not in self._failures and len(self._failures) < _FAILURES_KEPT:
+            self._failures[failure] = None
+            logger.warning("plugin %s, %s: %s", failure.plugin, failure.hook, failure.error)
+
+    def _implementers(self, hook: str) -> tuple[str, ...]:
+        implementations = getattr(self._manager.hook, hook).get_hookimpls()
+        return tuple(sorted(implementation.plugin_name for implementation in implementations))
+
+    def _hooks_of(self, name: str) -> tuple[str, ...]:
+        return tuple(hook for hook in _hook_names() if name in self._implementers(hook))
+
+    def _unique_routes(self, answer: PluginAnswer[Route]) -> PluginAnswer[Route]:
+        kept: dict[tuple[str, str], Route] = {}
+        failures = []
+        for route in answer.items:
+            error = _unusable_route(route)
+            if not error and (route.method, route.path) in kept:
+                error = f"{route.method} {route.path} is contributed twice"
+            if error:
+                failures.append(PluginFailure(answer.plugin, "endoscope_routes", error))
+            else:
+                kept[route.method, route.path] = route
+        return self._with(answer, kept.values(), failures)
+
+    def _below_own_folder(self, answer: PluginAnswer[ArchiveMember]) -> PluginAnswer[ArchiveMember]:
+        kept, failures = [], []
+        for member in answer.items:
+            error = _unsafe_path(member.path)
+            if error:
+                failures.append(PluginFailure(answer.plugin, "endoscope_archive_members", error))
+            else:
+                kept.append(dataclasses.replace(member, path=f"{answer.plugin}/{member.path}"))
+        return self._with(answer, kept, failures)
+
+    def _with(
+        self, answer: PluginAnswer[T], items: Iterable[T], failures: Iterable[PluginFailure]
+    ) -> PluginAnswer[T]:
+        failures = tuple(failures)
+        for failure in failures:
+            self._record(failure)
+        return dataclasses.replace(
+            answer, items=tuple(items), failures=(*answer.failures, *failures)
+        )
+
+
+def _hook_names() -> tuple[str, ...]:
+    return tuple(name for name in vars(hookspecs) if name.startswith("endoscope_"))
+
+
+def _items(result: object) -> Iterable[Any]:
+    """Return the items of a hook's result; a lone record counts as one item."""
+    if isinstance(result, Mapping | str | bytes) or dataclasses.is_dataclass(result):
+        return (result,)
+    return result if isinstance(result, Iterable) else (result,)
+
+
+def _wrong_item(name: str, hook: str, item: object, expected: Any) -> PluginFailure:
+    types = expected if isinstance(expected, tuple) else (expected,)
+    wanted = " or ".join("nothing" if t is None else t.__name__ for t in types)
+    return PluginFailure(name, hook, f"returned {type(item).__name__} where {wanted} is due")
+
+
+def _unusable_route(route: Route) -> str:
+    if route.method not in ("GET", "POST", "DELETE"):
+        return f"{route.method!r} is no method of a route; use GET, POST or DELETE"
+    if not isinstance(route.path, str) or (route.path and not route.path.startswith("/")):
+        return f"the path {route.path!r} does not start with /"
+    if not callable(route.handler):
+        return f"the handler of {route.method} {route.path} cannot be called"
+    return ""
+
+
+def _unsafe_path(path: object) -> str:
+    if not isinstance(path, str) or not path:
+        return f"the path {path!r} of an archive member is not text"
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or ".." in pure.parts or str(pure) != path or "\0" in path:
+        return f"the path {path!r} of an archive member is not relative, plain and without .."
+    return ""

@@ -1,0 +1,89 @@
+"""Bytes from a synchronous iterator to an event loop that must never wait for it.
+
+Pull, not push: a worker thread is held only while it makes one chunk, so that a client
+which stalls holds no thread, and the client's pace holds the producer back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Iterator
+from typing import BinaryIO
+
+from endoscope.errors import EndoscopeError
+from endoscope.workers import Job, Workers
+
+logger = logging.getLogger("endoscope.streams")
+
+_END = b""
+# No single chunk may take longer; what has its own limits (an export) stays below it.
+_CHUNK_SECONDS = 600.0
+_FILE_CHUNK = 256 * 1024
+
+
+class BrokenStreamError(Exception):
+    """The source of a response failed after its first byte: break the connection off."""
+
+
+async def pull(workers: Workers, chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield what `chunks` yields, made on a worker thread one chunk ahead of the client.
+
+    However this ends, `chunks.close()` is called, on a worker thread, once no `next()`
+    runs any more: closing a generator while another thread is inside of it crashes
+    CPython 3.11.7 and 3.12.1.
+    """
+    ahead = _submit(workers, chunks)
+    try:
+        while chunk := await _outcome(ahead):
+            ahead = _submit(workers, chunks)
+            yield chunk
+    finally:
+        ahead.when_done(lambda: _close(workers, chunks))
+
+
+def _submit(workers: Workers, chunks: Iterator[bytes]) -> Job[bytes]:
+    return workers.submit(lambda: _next_chunk(chunks))
+
+
+def _next_chunk(chunks: Iterator[bytes]) -> bytes:
+    """Return the next chunk that is not empty, `_END` after the last."""
+    return next((chunk for chunk in chunks if chunk), _END)
+
+
+async def _outcome(job: Job[bytes]) -> bytes:
+    # Even for a chunk that is ready: a body that never really awaits keeps the loop from
+    # everybody else for as long as the socket keeps up.
+    await asyncio.sleep(0)
+    if not await job.wait_async(_CHUNK_SECONDS):
+        raise BrokenStreamError(f"no data for {_CHUNK_SECONDS:g} seconds")
+    try:
+        return job.outcome()
+    except Exception as error:
+        # A TimeoutError that reached Quart would end the response as if it were whole.
+        logger.exception("a response broke off")
+        raise BrokenStreamError(str(error)) from error
+
+
+def _close(workers: Workers, chunks: Iterator[bytes]) -> None:
+    close = getattr(chunks, "close", None)
+    if close is not None:
+        # When the workers are stopped already, the process is ending anyway.
+        with contextlib.suppress(EndoscopeError):
+            workers.submit(close)
+
+
+def file_chunks(file: BinaryIO, start: int, length: int) -> Iterator[bytes]:
+    """Yield `length` bytes of `file` from `start`, and close it.
+
+    Raises `BrokenStreamError` when it has become shorter: the length was promised.
+    """
+    with file:
+        file.seek(start)
+        while length > 0:
+            chunk = file.read(min(length, _FILE_CHUNK))
+            if not chunk:
+                raise BrokenStreamError(f"the file ended {length} bytes early")
+            length -= len(chunk)
+            yield chunk

@@ -1,0 +1,266 @@
+"""Our own daemon threads: bounded, time-limited, unseen by the host.
+
+`asyncio.to_thread` and `ThreadPoolExecutor` are not used anywhere in Endoscope: the
+interpreter joins their threads at exit, so that one hung job would keep the host from
+ending. Threads here are daemons, and a job that exceeds its limit is abandoned: its
+thread is replaced at once and ends by itself when the job returns, if it ever does.
+
+Locks and threads are taken from the interpreter's own `_thread`, so that a host which
+patches `threading` (gevent) does not turn ours into its greenlets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from endoscope.errors import TimeLimitError, UnavailableError
+
+T = TypeVar("T")
+
+# Faults are raised in the thread that commits them; blocking them would turn a report by
+# faulthandler into a silent kill.
+_ours: set[int] = set()  # native ids of our running threads
+_FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT}
+
+
+def _patched_by_gevent() -> Any:
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey if monkey is not None and monkey.is_module_patched("threading") else None
+
+
+def allocate_lock() -> Any:
+    """Return a lock of the interpreter's own (`_thread.lock`), whatever gevent patched."""
+    monkey = _patched_by_gevent()
+    if monkey is None:
+        return threading.Lock()
+    return monkey.get_original("_thread", "allocate_lock")()
+
+
+def start_thread(target: Callable[[], None], name: str) -> None:
+    """Run `target` on a daemon thread that no signal is delivered to.
+
+    The host's signal handlers run on its main thread, whose blocking calls only a signal
+    delivered to that very thread interrupts.
+    """
+
+    def body() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - _FAULTS)
+        _ours.add(threading.get_native_id())
+        try:
+            target()
+        finally:
+            _ours.discard(threading.get_native_id())
+
+    monkey = _patched_by_gevent()
+    if monkey is None:
+        threading.Thread(target=body, name=name, daemon=True).start()
+    else:
+        monkey.get_original("_thread", "start_new_thread")(body, ())
+
+
+def threads_of_others() -> int:
+    """Count this process's threads that are not Endoscope's."""
+    try:
+        running = {int(name) for name in os.listdir("/proc/self/task")}
+    except OSError:  # no /proc: Python's own threads have to do
+        running = {thread.native_id or 0 for thread in threading.enumerate()}
+    return len(running - _ours)
+
+
+class Job(Generic[T]):
+    """One call on a worker thread, its outcome, and who waits for it."""
+
+    def __init__(self, function: Callable[[], T]) -> None:
+        self._function = function
+        self._lock = allocate_lock()
+        self._finished = allocate_lock()
+        self._finished.acquire()
+        self._done = False
+        self._result: Any = None
+        self._error: BaseException | None = None
+        self._callbacks: list[Callable[[], None]] = []
+        self.abandoned = False
+
+    def perform(self) -> None:
+        """Make the call, on whichever thread this is, and tell those who wait."""
+        try:
+            self._result = self._function()
+        except BaseException as error:  # noqa: BLE001  it belongs to whoever waits, SystemExit too
+            self._error = error
+        with self._lock:
+            self._done = True
+            callbacks, self._callbacks = self._callbacks, []
+        self._finished.release()
+        for callback in callbacks:
+            callback()
+
+    def when_done(self, callback: Callable[[], None]) -> None:
+        """Call `callback` on the worker's thread after the call, or here if that is over."""
+        with self._lock:
+            if not self._done:
+                self._callbacks.append(callback)
+                return
+        callback()
+
+    def outcome(self) -> T:
+        """Return what the call returned, or raise what it raised. Only once it is done."""
+        if self._error is not None:
+            raise self._error
+        return self._result  # type: ignore[no-any-return]
+
+    def wait(self, seconds: float | None) -> bool:
+        """Block this thread until the call is done; False if that took over `seconds`."""
+        if not self._finished.acquire(timeout=-1 if seconds is None else seconds):
+            return False
+        self._finished.release()
+        return True
+
+    async def wait_async(self, seconds: float | None) -> bool:
+        """Wait as `wait` does, without blocking the running event loop."""
+        loop = asyncio.get_running_loop()
+        done = asyncio.Event()
+
+        def tell_loop() -> None:
+            # The loop may have been closed while the job ran: then nobody waits any more.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(done.set)
+
+        self.when_done(tell_loop)
+        try:
+            await asyncio.wait_for(done.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
+
+class _Worker:
+    """One thread of a pool: waits until it is given a job, and asks for the next after it."""
+
+    def __init__(self, pool: Workers, name: str) -> None:
+        self._pool = pool
+        self._given = allocate_lock()
+        self._given.acquire()
+        self._job: Job[Any] | None = None
+        start_thread(self._work, name)
+
+    def give(self, job: Job[Any] | None) -> None:
+        self._job = job
+        self._given.release()
+
+    def _work(self) -> None:
+        while True:
+            self._given.acquire()
+            job, self._job = self._job, None
+            if job is None:
+                return
+            job.perform()
+            self._pool.after(self, job)
+
+
+class Workers:
+    """At most `limit` daemon threads, started when there is work for them.
+
+    Jobs over the limit wait in order. At most `limit` abandoned jobs have their thread
+    replaced; after that the pool shrinks, so that a plugin which always hangs cannot fill
+    the host with threads.
+    """
+
+    def __init__(self, name: str, limit: int) -> None:
+        self._name = name
+        self._limit = limit
+        self._lock = allocate_lock()
+        self._threads = 0
+        self._idle: list[_Worker] = []
+        self._waiting: deque[Job[Any]] = deque()
+        self.abandoned = 0
+        self.stopped = False
+
+    def submit(self, function: Callable[[], T]) -> Job[T]:
+        """Call `function` on a worker thread as soon as one is free."""
+        job = Job(function)
+        with self._lock:
+            if self.stopped:
+                raise UnavailableError(
+                    "diagnostics are shutting down", remedy="Ask again after the restart."
+                )
+            self._place(job)
+        return job
+
+    def call(self, function: Callable[[], T], seconds: float) -> T:
+        """Call `function` on a worker thread and wait for it, `seconds` at most.
+
+        Raises what it raises, and `TimeLimitError` when it is abandoned.
+        """
+        job = self.submit(function)
+        if not job.wait(seconds):
+            self._abandon(job)
+            raise _late(seconds)
+        return job.outcome()
+
+    async def run(self, function: Callable[[], T], seconds: float) -> T:
+        """Do what `call` does, without blocking the running event loop."""
+        job = self.submit(function)
+        if not await job.wait_async(seconds):
+            self._abandon(job)
+            raise _late(seconds)
+        return job.outcome()
+
+    def stop(self) -> None:
+        """Let idle threads end now and busy ones after their job; refuse new jobs."""
+        with self._lock:
+            self.stopped = True
+            idle, self._idle = self._idle, []
+            self._threads -= len(idle)
+        for worker in idle:
+            worker.give(None)
+
+    def after(self, worker: _Worker, job: Job[Any]) -> None:
+        """Give `worker`, which has just performed `job`, its next one, or nothing more."""
+        with self._lock:
+            if job.abandoned:
+                self.abandoned -= 1
+                worker.give(None)
+            elif self._waiting:
+                worker.give(self._waiting.popleft())
+            elif self.stopped:
+                self._threads -= 1
+                worker.give(None)
+            else:
+                self._idle.append(worker)
+
+    def _place(self, job: Job[Any]) -> None:
+        if self._idle:
+            self._idle.pop().give(job)
+        elif self._threads < self._limit:
+            self._threads += 1
+            _Worker(self, f"endoscope-{self._name}").give(job)
+        else:
+            self._waiting.append(job)
+
+    def _abandon(self, job: Job[Any]) -> None:
+        with self._lock:
+            if job in self._waiting:
+                self._waiting.remove(job)
+                return
+            if job.wait(0) or self.abandoned >= self._limit:
+                return
+            job.abandoned = True
+            self.abandoned += 1
+            self._threads -= 1
+            if self._waiting:
+                self._place(self._waiting.popleft())
+
+
+def _late(seconds: float) -> TimeLimitError:
+    return TimeLimitError(
+        f"no answer within {seconds:g} seconds",
+        remedy="What was asked hangs or is overloaded; look at the service's log.",
+    )

@@ -1,0 +1,192 @@
+"""Which members an archive has, and in which order: decided before the first byte."""
+
+from __future__ import annotations
+
+import enum
+import os
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from endoscope_export.manifest import FailureRow, LeftOut
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from endoscope import ArchiveMember, PluginAnswer
+    from endoscope_export.selection import Selection
+
+EXPORT = "export"
+"""The name under which this plugin's own members stand in the manifest."""
+
+MANIFEST_TEXT = "manifest.txt"
+MANIFEST_JSON = "manifest.json"
+
+# What Linux takes for one name and for a whole path. A longer one could not be unpacked.
+_NAME_BYTES = 255
+_PATH_BYTES = 4095
+
+
+class Stage(enum.IntEnum):
+    """When a member is sent.
+
+    What is small and at hand comes first, so that the client has something at once; what
+    describes this moment comes before what lies on the disk.
+    """
+
+    AT_HAND = 0
+    CALLED = 1
+    FILE = 2
+    LAST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedMember:
+    """A member that will be in the archive if its source gives anything.
+
+    `path` is final. `source` is whatever the plugin put there, still unchecked.
+    """
+
+    path: str
+    source: object
+    group: str
+    plugin: str
+    stage: Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an archive is going to hold, and what is known already not to be in it.
+
+    `spent` is the time in seconds that each plugin has used of its limit.
+    """
+
+    members: tuple[PlannedMember, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    failures: tuple[FailureRow, ...] = ()
+    spent: dict[str, float] = field(default_factory=dict)
+    timed_out: frozenset[str] = frozenset()
+
+
+def known_groups(
+    own: Iterable[PlannedMember], answers: Iterable[PluginAnswer[ArchiveMember]]
+) -> frozenset[str]:
+    """Return the groups that can be asked for.
+
+    Each plugin's name is one even if it has no members at the moment, so that asking for
+    the dumps of a process that has none yet is no mistake.
+    """
+    groups = {member.group for member in own}
+    for answer in answers:
+        groups.add(answer.plugin)
+        groups.update(_group(answer.plugin, member) for member in answer.items)
+    return frozenset(groups)
+
+
+def plan(
+    own: Iterable[PlannedMember],
+    answers: Iterable[PluginAnswer[ArchiveMember]],
+    selection: Selection,
+) -> Plan:
+    """Choose and order the members: `own` ones of export, then what the plugins answered.
+
+    Where two claim one path the first keeps it. The order is by stage, then by path.
+    """
+    answers = tuple(answers)
+    claims, failures = _Claims(), list(_hook_failures(answers))
+    members, left_out = [], []
+    for member in (*own, *_contributed(answers)):
+        if not selection.takes(member.group):
+            left_out.append(LeftOut(member.path, member.plugin, member.group))
+        elif failure := unusable(member) or claims.refuse(member):
+            failures.append(failure)
+        else:
+            members.append(member)
+    return Plan(
+        members=tuple(sorted(members, key=lambda m: (m.stage, os.fsencode(m.path)))),
+        left_out=tuple(left_out),
+        failures=tuple(failures),
+        spent={answer.plugin: answer.seconds for answer in answers},
+        timed_out=frozenset(row.plugin for row in failures if row.code == "timed_out"),
+    )
+
+
+def unusable(member: PlannedMember) -> FailureRow | None:
+    """Return why a member cannot be in any archive, or None.
+
+    Core has checked contributed paths before; here is the last place before they are
+    written where somebody unpacks them.
+    """
+    problem = _unusable_path(member.path)
+    if not problem and member.plugin != EXPORT and not member.path.startswith(f"{member.plugin}/"):
+        problem = f"it lies outside of the folder {member.plugin}/"
+    if problem:
+        return FailureRow(member.plugin, member.path, "unsafe_path", problem)
+    return None
+
+
+def _unusable_path(path: str) -> str:
+    try:
+        raw = path.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return "its path cannot be written as bytes"
+    parts = raw.split(b"/")
+    if b"\0" in raw or not {b"", b".", b".."}.isdisjoint(parts):
+        return "its path is not relative, or has empty, `.` or `..` parts or a NUL"
+    if len(raw) > _PATH_BYTES or max(map(len, parts)) > _NAME_BYTES:
+        return f"its path, or a name in it, is longer than {_PATH_BYTES} or {_NAME_BYTES} bytes"
+    return ""
+
+
+def _hook_failures(answers: Iterable[PluginAnswer[ArchiveMember]]) -> Iterator[FailureRow]:
+    for answer in answers:
+        for failure in answer.failures:
+            code = "timed_out" if failure.timed_out else "hook_failed"
+            yield FailureRow(answer.plugin, None, code, failure.error)
+
+
+def _contributed(answers: Iterable[PluginAnswer[ArchiveMember]]) -> Iterator[PlannedMember]:
+    for answer in answers:
+        for member in answer.items:
+            yield PlannedMember(
+                path=member.path,
+                source=member.source,
+                group=_group(answer.plugin, member),
+                plugin=answer.plugin,
+                stage=_stage(member.source),
+            )
+
+
+def _group(plugin: str, member: ArchiveMember) -> str:
+    # A dataclass does not hold its author to its types.
+    return member.group if isinstance(member.group, str) else plugin
+
+
+def _stage(source: object) -> Stage:
+    if isinstance(source, bytes):
+        return Stage.AT_HAND
+    return Stage.CALLED if callable(source) else Stage.FILE
+
+
+class _Claims:
+    """Who holds which path. The same name as file and as folder cannot be unpacked either."""
+
+    def __init__(self) -> None:
+        self._files = dict.fromkeys((MANIFEST_TEXT, MANIFEST_JSON), EXPORT)
+        self._folders: dict[str, str] = {}
+
+    def refuse(self, member: PlannedMember) -> FailureRow | None:
+        """Claim the member's path; return a row that names both if somebody holds it."""
+        folders = [str(folder) for folder in PurePosixPath(member.path).parents][:-1]
+        holder = self._holder(member.path, folders)
+        if holder is not None:
+            message = f"{holder} and {member.plugin} both claim this path; {holder} keeps it"
+            return FailureRow(member.plugin, member.path, "duplicate_path", message)
+        self._files[member.path] = member.plugin
+        for folder in folders:
+            self._folders.setdefault(folder, member.plugin)
+        return None
+
+    def _holder(self, path: str, folders: list[str]) -> str | None:
+        taken = [self._files.get(path), self._folders.get(path), *map(self._files.get, folders)]
+        return next((plugin for plugin in taken if plugin is not None), None)

@@ -1,0 +1,230 @@
+"""What a member's source turns into: something open, of a size that no longer changes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from endoscope import TimeLimitError
+
+# O_NONBLOCK: a FIFO that took the file's place must not hold us up until somebody writes.
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+_KINDS = {
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFDIR: "a directory",
+    stat.S_IFBLK: "a block device",
+    stat.S_IFCHR: "a character device",
+}
+
+
+class ContentError(Exception):
+    """A source that gives no content. `code` is the manifest's word for it, `message` why."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class Content(Protocol):
+    """An open source.
+
+    `size` is in bytes and final. `modified` is in Unix seconds, None for what was made for
+    this archive.
+    """
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def modified(self) -> int | None: ...
+
+    def read_into(self, room: memoryview, offset: int) -> int:
+        """Fill the front of `room` from `offset` on; return how many bytes, 0 at the end."""
+
+    def close(self) -> None:
+        """Give back what is held open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Content that is in memory already."""
+
+    data: bytes
+    modified: int | None = None
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def read_into(self, room: memoryview, offset: int) -> int:
+        part = memoryview(self.data)[offset : offset + len(room)]
+        room[: len(part)] = part
+        return len(part)
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """A regular file, by a descriptor of our own; `size` is what `fstat` said at the start."""
+
+    descriptor: int
+    size: int
+    modified: int | None
+
+    def read_into(self, room: memoryview, offset: int) -> int:
+        return os.preadv(self.descriptor, [room], offset)
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+
+Call = Callable[[Callable[[], None]], None]
+"""Runs a function elsewhere: raises what it raises, or `TimeLimitError` if it takes too long."""
+
+
+def open_source(source: object, call: Call) -> Content:
+    """Open a member's source: bytes, a `Path`, or a callable, which `call` runs.
+
+    Raises `ContentError` whatever goes wrong; nothing is left open then, not even what an
+    abandoned callable returns later.
+    """
+    if isinstance(source, bytes):
+        return Blob(source)
+    if isinstance(source, Path):
+        return open_path(source)
+    if callable(source):
+        return _call_source(source, call)
+    raise ContentError("wrong_type", f"its source is of type {type(source).__name__}")
+
+
+def open_path(path: Path) -> OpenFile:
+    """Open a regular file that is no symbolic link; raise `ContentError` for anything else."""
+    try:
+        # Looked at before it is opened, because opening alone can already do something
+        # (unblock a FIFO's writer, rewind a tape). What counts is fstat afterwards.
+        _require_regular(os.lstat(path))
+        return _measured(os.open(path, _FLAGS))
+    except OSError as error:
+        raise _unreadable(error) from error
+    except ValueError as error:  # NUL or a lone surrogate in the name
+        raise ContentError("unreadable", describe(error)) from error
+
+
+def describe(error: BaseException) -> str:
+    """Return an exception as one line, even if it is one that cannot be printed."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - a stranger's exception class may do anything
+        text = "(cannot be printed)"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _measured(descriptor: int) -> OpenFile:
+    """Take the descriptor over, and close it again if it is not a regular file's."""
+    try:
+        status = os.fstat(descriptor)
+        _require_regular(status)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return OpenFile(descriptor, status.st_size, max(0, int(status.st_mtime)))
+
+
+def _require_regular(status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "of an unknown kind")
+        raise ContentError("not_regular", f"it is {kind}, not a regular file")
+
+
+def _unreadable(error: OSError) -> ContentError:
+    if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ESTALE}:
+        return ContentError("vanished", "it was gone when its turn had come")
+    if error.errno == errno.ELOOP:
+        return ContentError("not_regular", "it is a symbolic link, not a regular file")
+    return ContentError("unreadable", f"it cannot be opened: {error.strerror}")
+
+
+def _call_source(source: Callable[[], object], call: Call) -> Content:
+    handover = _Handover(source)
+    try:
+        call(handover.run)
+    except ContentError:
+        raise
+    except BaseException as error:  # SystemExit and its like end nothing but this member
+        handover.abandon()
+        raise _failed_call(error) from error
+    return handover.result()
+
+
+def _failed_call(error: BaseException) -> ContentError:
+    if isinstance(error, TimeLimitError):
+        return ContentError("timed_out", "it took longer than its time limit")
+    return ContentError("raised", describe(error))
+
+
+class _Handover:
+    """Takes a callable's content across threads so that none is lost open.
+
+    Whoever comes second closes it: the callable's thread if the content was abandoned
+    before it was there, else the one who abandons it. Who came first is settled by
+    `dict.setdefault`, which is atomic, and not by a lock, which in a host that gevent has
+    patched would be one between greenlets.
+    """
+
+    def __init__(self, source: Callable[[], object]) -> None:
+        self._source = source
+        self._settled: dict[str, Content | None] = {}
+
+    def run(self) -> None:
+        content = _adopt(self._source())
+        if self._settled.setdefault("content", content) is not content:
+            content.close()
+
+    def result(self) -> Content:
+        content = self._settled.setdefault("content", None)
+        if content is None:
+            raise ContentError("raised", "it ended without a result")
+        return content
+
+    def abandon(self) -> None:
+        content = self._settled.setdefault("content", None)
+        if content is not None:
+            content.close()
+
+
+def _adopt(value: object) -> Content:
+    """Turn what a callable returned into content, and let go of the object itself.
+
+    Reading through a descriptor of our own leaves nothing that the object's owner can
+    close or move under us.
+    """
+    if isinstance(value, bytes):
+        return Blob(value)
+    if not hasattr(value, "fileno"):
+        raise ContentError("wrong_type", f"it returned {type(value).__name__}")
+    try:
+        return _measured(_own_descriptor(value))
+    except (OSError, ValueError, TypeError) as error:
+        message = f"it returned no open file, but {type(value).__name__} ({describe(error)})"
+        raise ContentError("wrong_type", message) from error
+    finally:
+        with suppress(Exception):  # its owner's trouble; we have what we need
+            value.close()  # type: ignore[attr-defined]
+
+
+def _own_descriptor(file: object) -> int:
+    if hasattr(file, "flush"):  # bytes still in a writer's buffer are not in the file's size
+        file.flush()
+    return os.dup(file.fileno())  # type: ignore[attr-defined]

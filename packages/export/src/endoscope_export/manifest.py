@@ -1,0 +1,175 @@
+"""What an archive holds, what it does not, and why: the facts, and their JSON form."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from endoscope import HostIdentity, ManifestEntry, PluginReport
+    from endoscope_export.selection import Selection
+
+SCHEMA = 1
+"""Version of `manifest.json`; `docs/manifest.schema.json` describes it."""
+
+Value = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRow:
+    """A file of the archive.
+
+    `modified` is RFC 3339, None for what was made for the archive; `truncated` says that
+    its end is zeros in place of bytes that were no longer there.
+    """
+
+    path: str
+    bytes: int
+    sha256: str
+    modified: str | None
+    plugin: str
+    group: str
+    seconds: float
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FailureRow:
+    """Something that should have been in the archive and is not, or not whole.
+
+    `path` is None where a whole plugin failed; `code` is one word for a program.
+    """
+
+    plugin: str
+    path: str | None
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A file that the request did not ask for."""
+
+    path: str
+    plugin: str
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRow:
+    """One fact that a plugin told."""
+
+    plugin: str
+    section: str
+    name: str
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class PluginRow:
+    """An installed plugin, and how long it took of its time limit for this archive."""
+
+    report: PluginReport
+    seconds: float
+    timed_out: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Everything that is known of one archive. `made` is in Unix seconds."""
+
+    made: float
+    host: HostIdentity
+    selection: Selection
+    plugins: tuple[PluginRow, ...] = ()
+    entries: tuple[EntryRow, ...] = ()
+    members: tuple[MemberRow, ...] = ()
+    failures: tuple[FailureRow, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+
+
+def entry_row(plugin: str, entry: ManifestEntry) -> EntryRow | FailureRow:
+    """Return a plugin's fact, or a failure if it is of a type that no manifest can hold."""
+    named = isinstance(entry.section, str) and isinstance(entry.name, str)
+    if named and isinstance(entry.value, Value) and _is_json(entry.value):
+        return EntryRow(plugin, entry.section, entry.name, entry.value)
+    kinds = ", ".join(type(part).__name__ for part in (entry.section, entry.name, entry.value))
+    return FailureRow(plugin, None, "wrong_type", f"a manifest entry made of ({kinds})")
+
+
+def _is_json(value: Value) -> bool:
+    """Say whether JSON has a word for it: not for NaN, nor for integers past all measure."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        return False
+    return True
+
+
+def rfc3339(seconds: float) -> str:
+    """Return Unix seconds as RFC 3339 in UTC. Past the year 9999: the last moment in it."""
+    try:
+        moment = datetime.fromtimestamp(int(seconds), UTC)
+    except (OSError, OverflowError, ValueError):
+        moment = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def as_json(manifest: Manifest) -> bytes:
+    r"""Return `manifest.json`.
+
+    It is pure ASCII: a byte of a path that is not UTF-8 stands there as a lone surrogate
+    from `\udc80` on, as Python's `surrogateescape` has it.
+    """
+    return (json.dumps(_document(manifest), indent=2, allow_nan=False) + "\n").encode("ascii")
+
+
+def _document(manifest: Manifest) -> dict[str, Any]:
+    host, selection = manifest.host, manifest.selection
+    return {
+        "schema": SCHEMA,
+        "complete": True,
+        "made": rfc3339(manifest.made),
+        "timestamp": int(manifest.made),
+        "service_name": host.service_name,
+        "service_version": host.service_version,
+        "endoscope_version": host.endoscope_version,
+        "python_version": host.python_version,
+        "platform": host.platform,
+        "pid": host.pid,
+        "uptime_seconds": uptime(manifest),
+        "output_directory": str(host.output_directory),
+        "selection": {
+            "only": None if selection.only is None else sorted(selection.only),
+            "without": sorted(selection.without),
+        },
+        "plugins": [_plugin(row) for row in manifest.plugins],
+        "entries": [asdict(row) for row in manifest.entries],
+        "members": [asdict(row) | {"seconds": round(row.seconds, 6)} for row in manifest.members],
+        "failures": [asdict(row) for row in manifest.failures],
+        "left_out": [asdict(row) for row in manifest.left_out],
+    }
+
+
+def uptime(manifest: Manifest) -> float:
+    """Return for how many seconds the process had been running."""
+    return round(max(0.0, manifest.made - manifest.host.process_started), 3)
+
+
+def _plugin(row: PluginRow) -> dict[str, Any]:
+    report = row.report
+    return {
+        "name": report.name,
+        "distribution": report.distribution,
+        "version": report.version,
+        "hooks": list(report.hooks),
+        "disabled": report.disabled,
+        "seconds": round(row.seconds, 6),
+        "timed_out": row.timed_out,
+        "failures": [
+            {"hook": failure.hook, "error": failure.error, "timed_out": failure.timed_out}
+            for failure in report.failures
+        ],
+    }

@@ -1,0 +1,113 @@
+"""Members to tar bytes, in constant memory.
+
+The format is GNU's with names as raw bytes: PAX names that are not UTF-8 make GNU tar
+warn, and USTAR ends at 8 GiB and 255 characters.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from endoscope_export.content import Content
+
+PIECE_BYTES = 128 * 1024
+
+# For content that was made for this archive, and so has no time of its own: a fixed one,
+# so that the same members give the same bytes. 1980-01-01, because tools of the zip family
+# know nothing earlier and some versions of GNU tar warn of 1970.
+FIXED_TIME = 315_532_800
+
+Piece = bytes | memoryview
+Pieces = Generator[Piece, None, None]
+"""Tar bytes in order. A piece is valid until the next one is asked for; an empty piece
+asks the compressor to let out everything it has so far."""
+
+FLUSH = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of one member's content.
+
+    `sha256` is over the bytes as sent. `seconds` is what reading took, without the time
+    that the client took. `cut` says why the file's own bytes ended early and zeros were
+    sent in their place; empty if they did not.
+    """
+
+    sha256: str
+    seconds: float
+    cut: str = ""
+
+
+class TarStream:
+    """Writes one tar archive as a series of pieces, through one reused buffer."""
+
+    def __init__(self) -> None:
+        self._buffer = memoryview(bytearray(PIECE_BYTES))
+        self._written = 0
+
+    def entry(
+        self, path: str, content: Content, modified: int | None = None
+    ) -> Generator[Piece, None, Sent]:
+        """Yield a member's header, exactly `content.size` bytes, and padding.
+
+        `modified` stands in for the time of content that has none; Unix seconds.
+        """
+        times = (content.modified, modified, FIXED_TIME)
+        head = header(path, content.size, next(t for t in times if t is not None))
+        yield head
+        sent = yield from self._body(content)
+        tail = bytes(-content.size % tarfile.BLOCKSIZE)
+        if tail:
+            yield tail
+        self._written += len(head) + content.size + len(tail)
+        return sent
+
+    def end(self) -> Pieces:
+        """Yield the two zero blocks, filled up to a whole record as tar does."""
+        size = self._written + 2 * tarfile.BLOCKSIZE
+        yield bytes(2 * tarfile.BLOCKSIZE + -size % tarfile.RECORDSIZE)
+
+    def _body(self, content: Content) -> Generator[Piece, None, Sent]:
+        digest = hashlib.sha256()
+        offset, seconds, cut = 0, 0.0, ""
+        while offset < content.size:
+            started = time.monotonic()
+            room = self._buffer[: content.size - offset]
+            filled, cut = _fill(room, content, offset, cut)
+            piece = room[:filled]
+            digest.update(piece)
+            offset += filled
+            seconds += time.monotonic() - started
+            yield piece
+        return Sent(digest.hexdigest(), seconds, cut)
+
+
+def header(path: str, size: int, modified: int) -> bytes:
+    """Return the header blocks of a regular file: mode 0644, nobody's, times from 1970 on."""
+    member = tarfile.TarInfo(path)
+    member.size = size
+    member.mtime = max(0, modified)
+    member.mode = 0o644
+    return member.tobuf(tarfile.GNU_FORMAT, encoding="utf-8", errors="surrogateescape")
+
+
+def _fill(room: memoryview, content: Content, offset: int, cut: str) -> tuple[int, str]:
+    """Fill `room` from the content, or with zeros once the content was cut short."""
+    if not cut:
+        try:
+            filled = content.read_into(room, offset)
+        except OSError as error:
+            cut = f"reading failed after {offset} of {content.size} bytes: {error.strerror}"
+        else:
+            if filled:
+                return filled, ""
+            cut = f"it shrank from {content.size} to {offset} bytes while it was being read"
+    room[:] = bytes(len(room))
+    return len(room), cut

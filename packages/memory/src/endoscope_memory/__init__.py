@@ -1,0 +1,1 @@
+"""Heap profiles of the running process."""

@@ -1,0 +1,1 @@
+"""The profilers, one per file, all with the methods of `profiler.Profiler`."""

@@ -1,0 +1,95 @@
+"""What can be asked under `/diagnostics/memory`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from endoscope import Access, FileContent, Json, Route
+
+if TYPE_CHECKING:
+    from endoscope import Request
+    from endoscope_memory.dumps import DumpFolder
+    from endoscope_memory.recorder import Recorder
+
+
+def routes(recorder: Recorder, dumps: DumpFolder) -> list[Route]:
+    """Return the routes, with handlers that may run on several threads at once."""
+    handle = _Handlers(recorder, dumps)
+    read, act = Access.READ, Access.ACT
+    return [
+        Route("GET", "/status", handle.status, read, "The state of heap profiling"),
+        Route("POST", "/start", handle.start, act, "Switch heap profiling on"),
+        Route("POST", "/stop", handle.stop, act, "Switch heap profiling off, keep the samples"),
+        Route("POST", "/dump", handle.dump, act, "Write a heap dump"),
+        Route("GET", "/dumps", handle.list_dumps, read, "The heap dumps, newest first"),
+        Route("DELETE", "/dumps", handle.clear_dumps, act, "Delete all heap dumps"),
+        Route("GET", "/dumps/{name}", handle.download, read, "Download a heap dump"),
+        Route("DELETE", "/dumps/{name}", handle.delete_dump, act, "Delete a heap dump"),
+    ]
+
+
+class _Handlers:
+    def __init__(self, recorder: Recorder, dumps: DumpFolder) -> None:
+        self._recorder = recorder
+        self._dumps = dumps
+
+    def status(self, _request: Request) -> Json:
+        return Json(asdict(self._recorder.status()))
+
+    def start(self, _request: Request) -> Json:
+        self._recorder.start()
+        return Json({"status": "started", "message": "Memory profiling activated"})
+
+    def stop(self, _request: Request) -> Json:
+        self._recorder.stop()
+        return Json({"status": "stopped", "message": "Memory profiling deactivated"})
+
+    def dump(self, _request: Request) -> Json:
+        recorded = self._recorder.dump()
+        return Json(
+            {
+                "status": "dumped",
+                "message": "; ".join(["Heap dump generated", *recorded.notes]),
+                "dump_path": str(self._dumps.directory / recorded.dump.name),
+                "name": recorded.dump.name,
+                "size": recorded.dump.size,
+                "duration_seconds": round(recorded.seconds, 6),
+            }
+        )
+
+    def list_dumps(self, _request: Request) -> Json:
+        return Json(
+            [
+                {
+                    "name": dump.name,
+                    "size": dump.size,
+                    "timestamp": int(dump.modified),
+                    "created": dump.created,
+                }
+                for dump in self._dumps.newest_first()
+            ]
+        )
+
+    def clear_dumps(self, _request: Request) -> Json:
+        cleared = self._dumps.clear()
+        answer = {
+            "status": "partly_cleared" if cleared.errors else "cleared",
+            "message": f"{cleared.deleted} heap dumps deleted",
+            "deleted_count": cleared.deleted,
+        }
+        if not cleared.errors:
+            return Json(answer)
+        errors = [{"name": name, "error": error} for name, error in cleared.errors.items()]
+        return Json({**answer, "errors": errors}, status=207)
+
+    def download(self, request: Request) -> FileContent:
+        name = request.path_parameters["name"]
+        file = self._dumps.open(name)
+        return FileContent(file, os.fstat(file.fileno()).st_size, name)
+
+    def delete_dump(self, request: Request) -> Json:
+        name = request.path_parameters["name"]
+        self._dumps.delete(name)
+        return Json({"status": "deleted", "message": f"Heap dump {name} deleted"})

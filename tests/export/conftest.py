@@ -1,0 +1,176 @@
+"""A small core: real threads, real time limits, plugins that are lists."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import tarfile
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from endoscope import (
+    ArchiveMember,
+    HostIdentity,
+    ManifestEntry,
+    PluginAnswer,
+    PluginContext,
+    PluginFailure,
+    PluginReport,
+    Request,
+    TimeLimitError,
+)
+from endoscope_export import ExportPlugin, ExportSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+STARTED = 1_700_000_000.0
+
+
+@dataclass
+class SmallCore:
+    """Implements `Contributions` over what a test puts in."""
+
+    contributed: dict[str, list[ArchiveMember]] = field(default_factory=dict)
+    entries: dict[str, list[ManifestEntry]] = field(default_factory=dict)
+    hook_failures: dict[str, list[PluginFailure]] = field(default_factory=dict)
+    hook_seconds: dict[str, float] = field(default_factory=dict)
+    load_failures: list[PluginFailure] = field(default_factory=list)
+    yaml: str = "service_name: router\nshared_secret: '***'\n"
+
+    def archive_members(self, seconds: float) -> tuple[PluginAnswer[ArchiveMember], ...]:
+        names = sorted(self.contributed.keys() | self.hook_failures.keys())
+        return tuple(
+            PluginAnswer(
+                name,
+                tuple(
+                    replace(member, path=f"{name}/{member.path}")
+                    for member in self.contributed.get(name, ())
+                ),
+                self.hook_seconds.get(name, 0.0),
+                tuple(self.hook_failures.get(name, ())),
+            )
+            for name in names
+        )
+
+    def manifest_entries(self, seconds: float) -> tuple[PluginAnswer[ManifestEntry], ...]:
+        return tuple(PluginAnswer(name, tuple(items)) for name, items in self.entries.items())
+
+    def plugins(self) -> tuple[PluginReport, ...]:
+        names = {"export", *self.contributed, *self.entries, *self.hook_failures}
+        working = [
+            PluginReport(name, f"endoscope-{name}", "0.1.0", ("endoscope_archive_members",), ())
+            for name in sorted(names)
+        ]
+        broken = [
+            PluginReport(failure.plugin, "stranger", "1", (), (failure,))
+            for failure in self.load_failures
+        ]
+        return (*working, *broken)
+
+    def configuration(self) -> str:
+        return self.yaml
+
+    def call_within(self, seconds: float, function: Callable[[], Any]) -> Any:
+        outcome: list[Any] = []
+
+        def run() -> None:
+            try:
+                outcome.append((function(), None))
+            except BaseException as error:  # noqa: BLE001
+                outcome.append((None, error))
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        thread.join(seconds)
+        if not outcome:
+            raise TimeLimitError(f"took longer than {seconds} s")
+        result, error = outcome[0]
+        if error is not None:
+            raise error
+        return result
+
+
+@dataclass
+class Export:
+    """The plugin in its small core, and an archive out of it."""
+
+    core: SmallCore
+    plugin: ExportPlugin
+
+    @property
+    def handler(self):
+        (route,) = self.plugin.endoscope_routes()
+        return route.handler
+
+    def stream(self, **query: str):
+        return self.handler(Request("GET", "/diagnostics/export", query=query))
+
+    def download(self, **query: str) -> bytes:
+        return b"".join(self.stream(**query).chunks)
+
+    def unpacked(self, **query: str) -> dict[str, bytes]:
+        return _unpack(self.download(**query))
+
+    def manifest(self, **query: str) -> dict[str, Any]:
+        return json.loads(self.unpacked(**query)["manifest.json"])
+
+
+def _unpack(archive: bytes) -> dict[str, bytes]:
+    """Return each file's name, in the archive's order, and its bytes."""
+    opened = tarfile.open(  # noqa: SIM115
+        fileobj=io.BytesIO(archive), mode="r:gz", encoding="utf-8", errors="surrogateescape"
+    )
+    with opened:
+        return {member.name: opened.extractfile(member).read() for member in opened}
+
+
+@pytest.fixture
+def core() -> SmallCore:
+    return SmallCore()
+
+
+@pytest.fixture
+def make_export(core, tmp_path):
+    def make(**settings: Any) -> Export:
+        settings.setdefault("include_binary", False)
+        host = HostIdentity(
+            "router", "2.5.1", 4711, STARTED, STARTED, tmp_path, "0.1.0", "3.11.7", "Linux-x86_64"
+        )
+        context = PluginContext(
+            name="export",
+            settings=ExportSettings(**settings),
+            output_directory=tmp_path,
+            host=host,
+            logger=logging.getLogger("endoscope.export"),
+            contributions=core,
+        )
+        return Export(core, ExportPlugin(context))
+
+    return make
+
+
+@pytest.fixture
+def export(make_export) -> Export:
+    return make_export()
+
+
+@pytest.fixture
+def wait_until():
+    def wait(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, "waited in vain"
+            time.sleep(0.01)
+
+    return wait
+
+
+@pytest.fixture
+def unpack():
+    return _unpack

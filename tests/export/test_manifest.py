@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from endoscope import HostIdentity, ManifestEntry, PluginFailure, PluginReport
+from endoscope_export import manifest
+from endoscope_export.manifest import (
+    EntryRow,
+    FailureRow,
+    LeftOut,
+    Manifest,
+    MemberRow,
+    PluginRow,
+    entry_row,
+    rfc3339,
+)
+from endoscope_export.selection import Selection
+
+SCHEMA = json.loads(
+    (Path(__file__).parents[2] / "docs" / "manifest.schema.json").read_text("utf-8")
+)
+HOST = HostIdentity(
+    "router", "2.5.1", 7, 1_700_000_000.0, 1_700_000_000.0, Path("/out"), "0.1.0", "3.11.7", "Linux"
+)
+FULL = Manifest(
+    made=1_700_000_060.5,
+    host=HOST,
+    selection=Selection(frozenset({"memory"}), frozenset({"binary"})),
+    plugins=(
+        PluginRow(
+            PluginReport(
+                "bad", "stranger", "1", (), (PluginFailure("bad", "load", "ImportError: x"),)
+            ),
+            30.0,
+            timed_out=True,
+        ),
+    ),
+    entries=(EntryRow("memory", "heap", "active", True),),
+    members=(MemberRow("memory/\udcff", 3, "0" * 64, None, "memory", "memory", 0.5, False),),
+    failures=(FailureRow("memory", "memory/x", "vanished", "gone"),),
+    left_out=(LeftOut("router-binary", "export", "binary"),),
+)
+
+
+@pytest.mark.parametrize("facts", [FULL, Manifest(1_700_000_000.0, HOST, Selection())])
+def test_the_json_is_as_the_schema_says(facts):
+    jsonschema.Draft202012Validator(SCHEMA).validate(json.loads(manifest.as_json(facts)))
+
+
+def test_the_schema_is_one():
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+def test_the_json_holds_the_facts():
+    document = json.loads(manifest.as_json(FULL))
+    assert document["schema"] == 1
+    assert document["complete"] is True
+    assert (document["made"], document["timestamp"]) == ("2023-11-14T22:14:20Z", 1_700_000_060)
+    assert document["uptime_seconds"] == 60.5
+    assert document["selection"] == {"only": ["memory"], "without": ["binary"]}
+    assert document["members"][0]["path"] == "memory/\udcff"
+    assert document["plugins"][0]["timed_out"] is True
+
+
+def test_the_json_is_ascii_whatever_the_names():
+    assert manifest.as_json(FULL).isascii()
+
+
+@pytest.mark.parametrize("value", ["text", "\ud800", 5, 2.5, True, None])
+def test_a_fact_of_a_plain_type_is_an_entry(value):
+    row = entry_row("memory", ManifestEntry("heap", "name", value))
+    assert row == EntryRow("memory", "heap", "name", value)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        ManifestEntry("heap", "name", object()),
+        ManifestEntry("heap", "name", ["list"]),
+        ManifestEntry("heap", "name", float("nan")),
+        ManifestEntry("heap", "name", 10**5000),
+        ManifestEntry(1, "name", "value"),
+        ManifestEntry("heap", None, "value"),
+    ],
+)
+def test_any_other_fact_is_a_failure(entry):
+    row = entry_row("memory", entry)
+    assert (row.plugin, row.code) == ("memory", "wrong_type")
+
+
+def test_times_are_utc_to_the_second():
+    assert rfc3339(0.9) == "1970-01-01T00:00:00Z"
+    assert rfc3339(1e18) == "9999-12-31T23:59:59Z"

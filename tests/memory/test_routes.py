@@ -1,0 +1,195 @@
+import datetime as dt
+import time
+
+import pytest
+
+from endoscope import Access, FileContent, NotSupportedError
+
+WALK = """
+import json, sys, time
+from hosted import ask, make_plugin
+plugin, answers = make_plugin(sys.argv[1]), []
+def say(method, path):
+    answer = ask(plugin, method, path)
+    answers.append([answer.status, answer.value])
+    return answer.value
+say("GET", "/status")
+say("POST", "/dump")
+say("POST", "/start"); say("POST", "/start")
+kept = [bytearray(3000) for _ in range(500)]
+say("GET", "/status")
+name = say("POST", "/dump")["name"]
+say("POST", "/stop"); say("POST", "/stop")
+say("GET", "/dumps")
+content = ask(plugin, "GET", "/dumps/" + name)
+with content.file as file:
+    text = file.read()
+    answers.append([len(text) == content.size, content.name == name, content.media_type])
+say("DELETE", "/dumps/" + name)
+say("DELETE", "/dumps")
+print(json.dumps(answers))
+"""
+
+
+@pytest.fixture(scope="module")
+def walk(under_jemalloc, tmp_path_factory):
+    """Return the answers of one walk through all routes, in order."""
+    folder = tmp_path_factory.mktemp("memory")
+    return folder, under_jemalloc(WALK, folder).answer
+
+
+def test_status_before_anything_was_done(walk):
+    status, value = walk[1][0]
+    allocator = value.pop("allocator")
+    assert (status, value) == (
+        200,
+        {
+            "profiling_active": False,
+            "status": "inactive",
+            "platform": "linux",
+            "heap_dumps_available": True,
+            "profiler": "jemalloc",
+            "python_frames": False,
+            "sample_interval_bytes": 4096,
+            "active_since": None,
+            "problems": [],
+        },
+    )
+    assert list(allocator) == ["allocated", "active", "metadata", "resident", "mapped", "retained"]
+    assert all(isinstance(figure, int) for figure in allocator.values())
+
+
+def test_a_dump_before_the_first_start_says_that_it_is_empty(walk):
+    status, value = walk[1][1]
+    assert (status, value["status"]) == (200, "dumped")
+    assert value["message"].startswith(
+        "Heap dump generated; it holds no samples, because profiling"
+    )
+    assert "POST /diagnostics/memory/start" in value["message"]
+
+
+def test_starting_is_answered_alike_however_often(walk):
+    answer = [200, {"status": "started", "message": "Memory profiling activated"}]
+    assert walk[1][2:4] == [answer, answer]
+
+
+def test_status_while_active(walk):
+    _, value = walk[1][4]
+    since = dt.datetime.fromisoformat(value["active_since"])
+    assert (value["profiling_active"], value["status"]) == (True, "active")
+    assert since.tzinfo == dt.UTC
+    assert abs(since.timestamp() - time.time()) < 120
+
+
+def test_a_dump_tells_where_it_is(walk):
+    folder, answers = walk
+    status, value = answers[5]
+    assert status == 200
+    assert list(value) == ["status", "message", "dump_path", "name", "size", "duration_seconds"]
+    assert (value["status"], value["message"]) == ("dumped", "Heap dump generated")
+    assert value["dump_path"] == str(folder / value["name"])
+    assert value["name"].startswith("router_heap_dump_")
+    assert 0 < value["duration_seconds"] < 60
+
+
+def test_stopping_is_answered_alike_however_often(walk):
+    answer = [200, {"status": "stopped", "message": "Memory profiling deactivated"}]
+    assert walk[1][6:8] == [answer, answer]
+
+
+def test_the_dumps_are_listed(walk):
+    status, (newest, oldest) = walk[1][8]
+    assert status == 200
+    assert list(newest) == ["name", "size", "timestamp", "created"]
+    assert (newest["name"], newest["size"]) == (walk[1][5][1]["name"], walk[1][5][1]["size"])
+    assert oldest["name"] == walk[1][1][1]["name"]
+    created = dt.datetime.fromisoformat(newest["created"])
+    assert created.timestamp() == newest["timestamp"]
+
+
+def test_a_dump_is_handed_out_whole(walk):
+    assert walk[1][9] == [True, True, "application/octet-stream"]
+
+
+def test_deleting_one_and_then_the_rest(walk):
+    folder, answers = walk
+    name = answers[5][1]["name"]
+    cleared = {"status": "cleared", "message": "1 heap dumps deleted", "deleted_count": 1}
+    assert answers[10:] == [
+        [200, {"status": "deleted", "message": f"Heap dump {name} deleted"}],
+        [200, cleared],
+    ]
+    assert list(folder.iterdir()) == []
+
+
+def test_what_cannot_be_cleared_is_207(hosted, folder, mounted):
+    for name in ("a.prof", "b.prof"):
+        (folder / name).write_text("x")
+    mounted(folder / "a.prof", "--bind", str(folder / "a.prof"))
+    answer = hosted.ask(hosted.make_plugin(folder), "DELETE", "/dumps")
+    assert (answer.status, answer.value) == (
+        207,
+        {
+            "status": "partly_cleared",
+            "message": "1 heap dumps deleted",
+            "deleted_count": 1,
+            "errors": [{"name": "a.prof", "error": "Device or resource busy"}],
+        },
+    )
+
+
+def test_without_jemalloc_the_dumps_are_there_all_the_same(hosted, folder):
+    (folder / "old.prof").write_text("old")
+    plugin = hosted.make_plugin(folder)
+    assert hosted.ask(plugin, "GET", "/status").value["status"] == "not_available"
+    content = hosted.ask(plugin, "GET", "/dumps/old.prof")
+    assert isinstance(content, FileContent)
+    with content.file as file:
+        assert file.read() == b"old"
+    for path in ("/start", "/stop", "/dump"):
+        with pytest.raises(NotSupportedError):
+            hosted.ask(plugin, "POST", path)
+
+
+def test_only_looking_is_open_to_readers(hosted, folder):
+    for route in hosted.make_plugin(folder).endoscope_routes():
+        expected = Access.READ if route.method == "GET" else Access.ACT
+        assert route.access is expected
+
+
+def test_many_clients_at_once(under_jemalloc, folder):
+    snippet = """
+import collections, json, sys, threading
+from hosted import ask, make_plugin
+import endoscope
+plugin, seen = make_plugin(sys.argv[1], keep_dumps=3), collections.Counter()
+paths = [("POST", "/start"), ("POST", "/dump"), ("GET", "/status"), ("POST", "/stop")]
+def client(turn):
+    for number in range(80):
+        method, path = paths[(number + turn) % 4]
+        try:
+            seen[path, ask(plugin, method, path).status] += 1
+        except endoscope.BusyError:
+            seen["busy"] += 1
+threads = [threading.Thread(target=client, args=(turn,)) for turn in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(json.dumps([sum(seen.values()), len(ask(plugin, "GET", "/dumps").value)]))"""
+    assert under_jemalloc(snippet, folder).answer == [640, 3]
+    assert len(list(folder.iterdir())) == 3
+
+
+def test_a_forked_child_takes_its_own_dumps(under_jemalloc, folder):
+    snippet = """
+import json, os, sys
+from hosted import ask, make_plugin
+ask(make_plugin(sys.argv[1]), "POST", "/start")
+kept = [bytearray(3000) for _ in range(500)]
+if (child := os.fork()) == 0:
+    plugin = make_plugin(sys.argv[1])  # as core does in the child
+    status = ask(plugin, "GET", "/status").value
+    inherited = (status["status"], status["active_since"]) == ("active", None)
+    complete = ask(plugin, "POST", "/dump").value["message"] == "Heap dump generated"
+    os._exit(0 if inherited and complete else 1)
+print(os.waitpid(child, 0)[1])"""
+    assert under_jemalloc(snippet, folder).answer == 0
