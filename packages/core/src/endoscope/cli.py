@@ -209,6 +209,8 @@ def dump(as_json: bool, **options: Any) -> None:
         _print_json(answer)
     else:
         click.echo(f"{answer['message']}: {answer['dump_path']} ({_size(answer['size'])})")
+        for note in answer["notes"]:
+            click.echo(f"  {note}")
 
 
 @commands.command()

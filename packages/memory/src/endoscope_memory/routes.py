@@ -51,11 +51,12 @@ class _Handlers:
         return Json(
             {
                 "status": "dumped",
-                "message": "; ".join(["Heap dump generated", *recorded.notes]),
+                "message": "Heap dump generated",
                 "dump_path": str(self._dumps.directory / recorded.dump.name),
                 "name": recorded.dump.name,
                 "size": recorded.dump.size,
                 "duration_seconds": round(recorded.seconds, 6),
+                "notes": recorded.notes,
             }
         )
 
