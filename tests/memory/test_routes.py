@@ -87,7 +87,7 @@ def test_a_dump_tells_where_it_is(walk):
     named = ["status", "message", "dump_path", "name", "size", "duration_seconds", "notes"]
     assert list(value) == named
     assert (value["status"], value["message"]) == ("dumped", "Heap dump generated")
-    assert value["notes"] == ()
+    assert value["notes"] == []
     assert value["dump_path"] == str(folder / value["name"])
     assert value["name"].startswith("router_heap_dump_")
     assert 0 < value["duration_seconds"] < 60
