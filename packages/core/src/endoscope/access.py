@@ -22,6 +22,7 @@ from endoscope.errors import (
     MisdirectedError,
     NotFoundError,
     UnauthorizedError,
+    UnavailableError,
 )
 from endoscope.listener import Address
 from endoscope.plugins import Plugins
@@ -93,6 +94,8 @@ class Guard:
             verdicts = await self._workers.run(
                 lambda: self._plugins.authenticate(request), _AUTHENTICATION_SECONDS
             )
+        except UnavailableError:
+            raise
         except EndoscopeError as error:
             verdicts = (Refused(error.message),)
         return _judge(verdicts, request)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import re
 
 from quart import Request as QuartRequest
 from quart import Response
-from werkzeug.http import parse_range_header, quote_etag
+from werkzeug.http import quote_etag
 
 from endoscope.contributions import Answer, ByteStream, FileContent, Json, Text
 from endoscope.errors import EndoscopeError, RangeNotSatisfiableError
 from endoscope.streams import file_chunks, pull
 from endoscope.workers import Workers
+
+# One range of bytes (RFC 9110, section 14.1.2); anything else is answered with the whole.
+_RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})", re.IGNORECASE)
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
 def error_response(error: EndoscopeError) -> Response:
@@ -32,9 +36,10 @@ def to_response(answer: Answer, request: QuartRequest, workers: Workers) -> Resp
         case Json(value, status):
             # Compact, but one line to the end: friendly to `curl` and to a log.
             text = json.dumps(value, ensure_ascii=False) + "\n"
-            return Response(text, status=status, content_type="application/json")
+            return Response(_encoded(text), status=status, content_type="application/json")
         case Text(text, media_type, status):
-            return Response(text, status=status, content_type=f"{media_type}; charset=utf-8")
+            content_type = f"{media_type}; charset=utf-8"
+            return Response(_encoded(text), status=status, content_type=content_type)
         case FileContent():
             return _file_response(answer, request, workers)
         case ByteStream():
@@ -42,41 +47,52 @@ def to_response(answer: Answer, request: QuartRequest, workers: Workers) -> Resp
     raise TypeError(f"a handler returned {type(answer).__name__}, which is no Answer")
 
 
+def discard(answer: Answer) -> None:
+    """Free what an answer holds that nobody waits for any more. May block."""
+    match answer:
+        case FileContent(file):
+            file.close()
+        case ByteStream(chunks):
+            close = getattr(chunks, "close", None)
+            if close is not None:
+                close()
+
+
+def _encoded(text: str) -> bytes:
+    """Return UTF-8; half a character, as in a file name that is no text, is escaped as in JSON."""
+    return text.encode("utf-8", "backslashreplace")
+
+
 def _stream_response(answer: ByteStream, request: QuartRequest, workers: Workers) -> Response:
     headers = {"Content-Disposition": _attachment(answer.name)}
     if request.method == "HEAD":
-        _close(workers, answer.chunks)
+        workers.submit(lambda: discard(answer))
         response = Response(b"", headers=headers, content_type=answer.media_type)
         del response.headers["Content-Length"]  # nobody knows it, and it is not 0
         return response
     response = Response(
-        pull(workers, answer.chunks), headers=headers, content_type=answer.media_type
+        pull(workers, iter(answer.chunks)), headers=headers, content_type=answer.media_type
     )
     # Quart's own limit covers the whole body and would cut it without a word.
     response.timeout = None
     return response
 
 
-def _close(workers: Workers, chunks: Iterator[bytes]) -> None:
-    close = getattr(chunks, "close", None)
-    if close is not None:
-        workers.submit(close)
-
-
 def _file_response(answer: FileContent, request: QuartRequest, workers: Workers) -> Response:
     etag = quote_etag(_identity(answer))
     try:
-        start, stop = _range(request, answer.size, etag)
+        wanted = _range(request, answer.size, etag)
     except RangeNotSatisfiableError:
         workers.submit(answer.file.close)
         raise
+    partial = wanted is not None
+    start, stop = wanted or (0, answer.size)
     headers = {
         "Content-Disposition": _attachment(answer.name),
         "Accept-Ranges": "bytes",
         "ETag": etag,
         "Content-Length": str(stop - start),
     }
-    partial = (start, stop) != (0, answer.size)
     if partial:
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{answer.size}"
     status = 206 if partial else 200
@@ -89,22 +105,28 @@ def _file_response(answer: FileContent, request: QuartRequest, workers: Workers)
     return response
 
 
-def _range(request: QuartRequest, size: int, etag: str) -> tuple[int, int]:
-    """Return which bytes are asked for, `start` to `stop` exclusive; all if not one range."""
+def _range(request: QuartRequest, size: int, etag: str) -> tuple[int, int] | None:
+    """Return the one range asked for, `start` to `stop` exclusive; None means the whole."""
+    if request.method != "GET":
+        return None
     condition = request.headers.get("If-Range")
-    if condition is not None and condition != etag:
-        return 0, size
-    wanted = parse_range_header(request.headers.get("Range"))
-    if wanted is None or wanted.units != "bytes" or len(wanted.ranges) != 1:
-        return 0, size
-    found = wanted.range_for_length(size)
-    if found is None:
+    wanted = _RANGE.fullmatch(request.headers.get("Range", "").strip())
+    if wanted is None or (condition is not None and condition != etag):
+        return None
+    first, last = wanted.groups()
+    if not first and not last:
+        return None
+    if first and last and int(last) < int(first):
+        return None
+    start = int(first) if first else max(0, size - int(last))
+    stop = min(size, int(last) + 1) if first and last else size
+    if start >= size:
         raise RangeNotSatisfiableError(
             f"the range asked for lies outside of the file's {size} bytes",
             size=size,
             remedy="Ask without Range, or for bytes that exist.",
         )
-    return found
+    return start, stop
 
 
 def _identity(answer: FileContent) -> str:
@@ -114,4 +136,4 @@ def _identity(answer: FileContent) -> str:
 
 
 def _attachment(name: str) -> str:
-    return f'attachment; filename="{name}"'
+    return f'attachment; filename="{_UNSAFE.sub("_", name)}"'

@@ -12,7 +12,7 @@ from quart import request as current
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from endoscope.access import SECURITY_HEADERS, check_access
-from endoscope.answers import error_response, to_response
+from endoscope.answers import discard, error_response, to_response
 from endoscope.contributions import Answer, Granted, Request, Route
 from endoscope.errors import (
     BadRequestError,
@@ -67,7 +67,7 @@ def _view(route: Route, workers: Workers) -> Callable[..., Awaitable[Response]]:
         def call() -> Answer:
             return route.handler(request)
 
-        answer = await workers.run(call, _HANDLER_SECONDS)
+        answer = await workers.run(call, _HANDLER_SECONDS, discard)
         return to_response(answer, current, workers)
 
     return view

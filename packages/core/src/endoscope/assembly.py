@@ -28,7 +28,7 @@ from endoscope.contributions import (
     Problem,
 )
 from endoscope.plugins import FoundPlugin, Plugins, discover
-from endoscope.settings import CORE_KEYS, Settings
+from endoscope.settings import RESERVED_NAMES, Settings
 from endoscope.workers import Workers
 
 T = TypeVar("T")
@@ -37,6 +37,8 @@ T = TypeVar("T")
 # The second serve the first, never the other way round, so that neither waits for itself.
 _REQUEST_WORKERS = 8
 _CONTRIBUTOR_WORKERS = 8
+# Whoever knocks is judged at once, even while slow requests hold all the others.
+_DOOR_WORKERS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Assembly:
     plugins: Plugins
     requests: Workers
     contributors: Workers
+    door: Workers
 
     def problems(self, *, in_host: bool) -> tuple[Problem, ...]:
         """Return the state of every precondition, core's own and the plugins'."""
@@ -64,6 +67,7 @@ class Assembly:
         """Let the worker threads end."""
         self.requests.stop()
         self.contributors.stop()
+        self.door.stop()
 
 
 def assemble(source: Configuration, *, disabled: Iterable[str] = ()) -> Assembly:
@@ -72,8 +76,7 @@ def assemble(source: Configuration, *, disabled: Iterable[str] = ()) -> Assembly
     Raises `SettingsError`, and `PluginError` with `strict_plugins`. Opens nothing.
     """
     left_out = {*disabled, *settings_module.early(source).plugins.disabled}
-    # `plugins` is an address of core's own.
-    found = discover(left_out, reserved=CORE_KEYS | {"plugins"})
+    found = discover(left_out, reserved=RESERVED_NAMES)
     working = {plugin.name: plugin.plugin_class.Settings for plugin in found if plugin.plugin_class}
     broken = {plugin.name for plugin in found if not plugin.plugin_class}
     settings = settings_module.resolve(source, working, left_out=broken | left_out)
@@ -83,7 +86,8 @@ def assemble(source: Configuration, *, disabled: Iterable[str] = ()) -> Assembly
     gathered = _Gathered(settings, contributors)
     plugins = _make_plugins(found, settings, identity, gathered, contributors)
     gathered.source = plugins
-    return Assembly(source, settings, identity, plugins, requests, contributors)
+    door = Workers("door", _DOOR_WORKERS)
+    return Assembly(source, settings, identity, plugins, requests, contributors, door)
 
 
 def _make_plugins(
@@ -199,6 +203,15 @@ def _plugin_problems(assembly: Assembly, *, in_host: bool) -> list[Problem]:
         )
         for name in required
         if name not in installed and name != "auth"
+    ]
+    problems += [
+        Problem(
+            "error",
+            f"the required plugin {report.name} is disabled",
+            "Take it out of `plugins.required`, or out of `plugins.disabled` and --no-plugin.",
+        )
+        for report in assembly.plugins.reports()
+        if report.disabled and report.name in required and report.name != "auth"
     ]
     return problems
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
@@ -29,7 +30,8 @@ Command = Callable[..., Any]
 def main() -> None:
     """Run the command line. Errors of ours end here, in one message and an exit status."""
     try:
-        commands(standalone_mode=False)
+        # Of a command that ends by `context.exit` click returns the status, it does not exit.
+        sys.exit(commands(standalone_mode=False))
     except EndoscopeError as error:
         click.echo(f"endoscope: {error.message}", err=True)
         if error.remedy:
@@ -108,8 +110,11 @@ def _client(options: dict[str, Any]) -> Client:
     if secret is None and secret_file is not None:
         try:
             secret = secret_file.read_text(encoding="utf-8").removesuffix("\n")
-        except OSError as error:
-            raise EndoscopeError(f"{secret_file}: {error.strerror}", remedy="") from error
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise EndoscopeError(
+                f"{secret_file}: cannot be read: {reason}", remedy="Put the secret into it."
+            ) from error
     if options["url"]:
         return Client(Target.from_url(options["url"], secret, options["ca"]))
     return Client(Target.from_configuration(_source(options["config"]), secret))
@@ -155,9 +160,9 @@ def examine(
 def _print_problems(problems: Sequence[Problem]) -> None:
     table = Table(show_header=False, box=None, padding=(0, 1))
     for problem in problems:
-        table.add_row(_STATES[problem.severity], problem.message)
+        table.add_row(_STATES[problem.severity], escape(problem.message))
         if problem.remedy:
-            table.add_row("", f"[dim]->[/] {problem.remedy}")
+            table.add_row("", f"[dim]->[/] {escape(problem.remedy)}")
     Console(soft_wrap=False).print(table)
 
 
@@ -176,7 +181,7 @@ def status(as_json: bool, **options: Any) -> None:
     table = Table(show_header=False, box=None)
     for name, value in answer.items():
         if name not in ("allocator", "problems"):
-            table.add_row(name, _shown(value))
+            table.add_row(name, escape(_shown(value)))
     for name, value in (answer.get("allocator") or {}).items():
         table.add_row(f"allocator {name}", _size(value))
     Console().print(table)
@@ -273,7 +278,8 @@ def plugins(as_json: bool, **options: Any) -> None:
         errors = "\n".join(f"{f['hook']}: {f['error']}" for f in row["failures"])
         state = "disabled" if row["disabled"] else errors or "works"
         hooks = ", ".join(hook.removeprefix("endoscope_") for hook in row["hooks"])
-        table.add_row(row["name"], row["distribution"], row["version"], state, hooks)
+        cells = (row["name"], row["distribution"], row["version"], state, hooks)
+        table.add_row(*(escape(cell) for cell in cells))
     Console().print(table)
 
 

@@ -13,7 +13,7 @@ import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote, urlencode, urlsplit
 
 from endoscope import settings
@@ -42,14 +42,19 @@ class Target:
     def from_url(cls, url: str, secret: str | None, authority: Path | None = None) -> Target:
         """Parse `http://host:port`, `https://host:port`, `host:port` or `unix:/path`."""
         tls = None
-        if url.startswith(("http://", "https://")):
-            parts = urlsplit(url)
-            if parts.scheme == "https":
-                tls = ssl.create_default_context(cafile=authority)
-            host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-            url = f"{host}:{parts.port or (443 if tls else 80)}"
         try:
+            if url.startswith(("http://", "https://")):
+                parts = urlsplit(url)
+                if parts.scheme == "https":
+                    tls = ssl.create_default_context(cafile=authority)
+                host = parts.hostname or ""
+                port = parts.port or (443 if tls else 80)
+                url = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
             return cls(parse_address(url), secret, tls)
+        except ssl.SSLError as error:
+            raise ServiceError(
+                f"{authority} is no certificate: {error}", remedy="Give a PEM file with --ca."
+            ) from error
         except ValueError as error:
             raise ServiceError(
                 f"{error}", remedy="Give the service's address, as in http://127.0.0.1:8089."
@@ -78,8 +83,16 @@ class Client:
 
     def ask(self, method: str, path: str, query: Mapping[str, str] | None = None) -> Any:
         """Return the JSON answer to `method` on `path`, relative to `/diagnostics`."""
+        try:
+            return json.loads(self.fetch(method, path, query))
+        except ValueError as error:
+            raise _stranger("answered with something else than JSON") from error
+
+    def fetch(self, method: str, path: str, query: Mapping[str, str] | None = None) -> bytes:
+        """Return the whole answer to `method` on `path`, whatever it is."""
         with self._response(method, path, query or {}) as response:
-            return json.loads(response.read())
+            content: bytes = response.read()
+            return content
 
     def save(
         self,
@@ -96,20 +109,11 @@ class Client:
         """
         with self._response("GET", path, query or {}) as response:
             final = _destination(output, response)
-            partial = final.with_name(f".{final.name}.{os.getpid()}.part")
-            try:
-                with partial.open("xb") as file:
-                    for chunk, done in _chunks(response):
+            with _written_whole(final) as file:
+                for chunk, done in _chunks(response):
+                    with _writing(final):
                         file.write(chunk)
-                        progress(done, response.length_in_all)
-                partial.replace(final)
-            except OSError as error:
-                raise ServiceError(
-                    f"{final} cannot be written: {error.strerror}",
-                    remedy="Name another place with --output.",
-                ) from error
-            finally:
-                partial.unlink(missing_ok=True)
+                    progress(done, response.length_in_all)
         return final
 
     @contextlib.contextmanager
@@ -142,6 +146,35 @@ class Client:
             connection.close()
 
 
+@contextlib.contextmanager
+def _written_whole(final: Path) -> Iterator[BinaryIO]:
+    """Open a file beside `final` that takes its name if all goes well, and else goes away."""
+    partial = final.with_name(f".{final.name}.{os.getpid()}.part")
+    with _writing(final):
+        file = partial.open("xb")
+    try:
+        try:
+            yield file
+        finally:
+            with _writing(final):
+                file.close()
+        with _writing(final):
+            partial.replace(final)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _writing(final: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ServiceError(
+            f"{final} cannot be written: {error.strerror}",
+            remedy="Name another place with --output.",
+        ) from error
+
+
 def _chunks(response: Any) -> Iterator[tuple[bytes, int]]:
     done = 0
     while chunk := response.read(_CHUNK):
@@ -162,7 +195,9 @@ def _destination(output: Path | None, response: Any) -> Path:
 def _credentials(target: Target) -> dict[str, str]:
     if target.secret is None:
         return {}
-    return {"Authorization": "Bearer " + base64.b64encode(target.secret.encode()).decode()}
+    # An environment variable may hold bytes that are no text.
+    secret = target.secret.encode("utf-8", "surrogateescape")
+    return {"Authorization": "Bearer " + base64.b64encode(secret).decode()}
 
 
 def _refusal(response: Any) -> ServiceError:
@@ -170,10 +205,11 @@ def _refusal(response: Any) -> ServiceError:
         body = json.loads(response.read())
         return ServiceError(body["error"], remedy=body["remedy"], code=body["code"])
     except (ValueError, KeyError, TypeError):
-        return ServiceError(
-            f"answered with status {response.status}, and not as Endoscope would",
-            remedy="Is this the address of the diagnostics listener?",
-        )
+        return _stranger(f"answered with status {response.status}, and not as Endoscope would")
+
+
+def _stranger(message: str) -> ServiceError:
+    return ServiceError(message, remedy="Is this the address of the diagnostics listener?")
 
 
 def _broken_off(target: Target) -> ServiceError:

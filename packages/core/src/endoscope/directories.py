@@ -22,8 +22,9 @@ def claim(path: Path) -> Path:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.mkdir(mode=0o700, exist_ok=True)
         status = path.lstat()
-    except OSError as error:
-        raise StartError(f"cannot make {path}: {error.strerror}", remedy=_REMEDY) from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise StartError(f"cannot make {path}: {reason}", remedy=_REMEDY) from error
     problem = _unusable(path, status)
     if problem:
         raise StartError(f"refuse to write into {path}: {problem}", remedy=_REMEDY)
@@ -41,6 +42,8 @@ def judge(path: Path) -> str:
         return "" if writable else f"it does not exist, and {above} may not be written"
     except OSError as error:
         return str(error.strerror)
+    except ValueError as error:
+        return str(error)
 
 
 def _unusable(path: Path, status: os.stat_result) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from endoscope import configuration, directories, forking, settings
-from endoscope.access import Application, Guard, HostNames
 from endoscope.assembly import Assembly, assemble
 from endoscope.configuration import Configuration
 from endoscope.contributions import Problem, Route
@@ -70,11 +70,14 @@ class Diagnostics:
             # In a forked child all of it is the parent's.
             if server is None or assembly is None or self._pid != os.getpid():
                 return
+            until = time.monotonic() + assembly.settings.core.grace_seconds
+            forking.unwatch(self)
+            atexit.unregister(self.stop)
             server.stop()
-            assembly.plugins.stop(assembly.settings.core.grace_seconds)
-            assembly.stop_workers()
-        forking.unwatch(self)
-        atexit.unregister(self.stop)
+            try:
+                assembly.plugins.stop(until - time.monotonic())
+            finally:
+                assembly.stop_workers()
 
     def drop(self) -> None:
         """Close what a forked child inherited of this. Called in the child only."""
@@ -113,9 +116,13 @@ class Diagnostics:
                 lambda: _make_application(assembly, routes, listener.address),
                 core.grace_seconds,
             )
-            assembly.plugins.start()
         except BaseException:
             listener.close()
+            raise
+        try:
+            assembly.plugins.start()
+        except BaseException:
+            server.close()
             raise
         self._pid = os.getpid()
         self._assembly, self._listener, self._server = assembly, listener, server
@@ -171,11 +178,12 @@ def _claim_directories(assembly: Assembly) -> None:
 
 def _make_application(
     assembly: Assembly, routes: Mapping[str, tuple[Route, ...]], address: Address
-) -> Application:
-    # Quart is slow to import: this runs on the server's thread.
+) -> Any:
+    """Build the ASGI application. On the server's thread, since what it imports is slow."""
+    from endoscope.access import Guard, HostNames
     from endoscope.app import build_app
     from endoscope.index import Index
 
     app: Any = build_app(Index(assembly, routes).routes(), assembly.requests)
     hosts = HostNames(address, assembly.settings.core.allowed_hosts)
-    return Guard(app, assembly.plugins, assembly.requests, hosts)
+    return Guard(app, assembly.plugins, assembly.door, hosts)

@@ -22,7 +22,7 @@ from endoscope.errors import StartError
 # has no write timeout of its own, so without this a vanished client keeps its descriptor.
 _UNACKNOWLEDGED_MILLISECONDS = 120_000
 _BACKLOG = 100
-_ADDRESS = re.compile(r"^(\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]/]+)):(?P<port>\d{1,5})$")
+_ADDRESS = re.compile(r"(\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]/\s]+)):(?P<port>[0-9]{1,5})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,9 @@ class Address:
 
 def parse_address(text: str) -> Address:
     """Parse `host:port`, `[v6]:port` or `unix:/path`; ValueError says what is accepted."""
-    if text.startswith("unix:/"):
+    if text.startswith("unix:/") and "\0" not in text:
         return Address(path=text.removeprefix("unix:"))
-    match = _ADDRESS.match(text)
+    match = _ADDRESS.fullmatch(text)
     if match is None or int(match["port"]) > 65535:
         raise ValueError(
             f"{text!r} is not an address; write `127.0.0.1:8089`, `[::1]:8089` or `unix:/path`"
@@ -105,9 +105,10 @@ def _bind_tcp(address: Address) -> socket.socket:
         family, kind, protocol, _, place = socket.getaddrinfo(
             address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-    except socket.gaierror as error:
+    except (socket.gaierror, ValueError) as error:  # ValueError: no host can be called so
+        reason = error.strerror if isinstance(error, OSError) else "this is no host's name"
         raise StartError(
-            f"cannot listen on {address}: {error.strerror}",
+            f"cannot listen on {address}: {reason}",
             remedy="Set `listen` to an address of this machine, for example 127.0.0.1:8089.",
         ) from error
     listener = socket.socket(family, kind, protocol)
@@ -154,7 +155,8 @@ def _remove_stale(address: Address) -> None:
         try:
             probe.connect(address.path)
         except ConnectionRefusedError:
-            os.unlink(address.path)
+            with contextlib.suppress(OSError):  # then binding fails, and says why
+                os.unlink(address.path)
         except OSError:
             return
 

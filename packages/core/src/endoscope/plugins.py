@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import itertools
 import logging
 import re
 import time
@@ -16,16 +17,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import PurePosixPath
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import pluggy
 
 from endoscope import hookspecs
 from endoscope.contributions import (
+    Access,
     AccessRequest,
     ArchiveMember,
     Granted,
     ManifestEntry,
+    Parameter,
     PluginAnswer,
     PluginContext,
     PluginFailure,
@@ -33,10 +36,11 @@ from endoscope.contributions import (
     Problem,
     Refused,
     Route,
+    Severity,
     Verdict,
 )
 from endoscope.errors import PluginError, TimeLimitError
-from endoscope.plugin import Plugin
+from endoscope.plugin import Plugin, PluginSettings
 from endoscope.workers import Workers
 
 T = TypeVar("T")
@@ -47,7 +51,11 @@ GROUP = "endoscope"
 _FAILURES_KEPT = 200
 # A hook that is asked at start-up or while stopping must not hold the host up.
 _HOOK_SECONDS = 10.0
+_MOMENT = 0.1
+_MOST_ITEMS = 100_000
+_LONGEST_MESSAGE = 1000
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+_ROUTE_PATH = re.compile(r"(/([A-Za-z0-9._~-]|\{[A-Za-z_][A-Za-z0-9_]*\})+)*")
 
 logger = logging.getLogger("endoscope.plugins")
 
@@ -129,13 +137,22 @@ def _unusable_name(
 
 
 def _unusable_class(loaded: object) -> str:
-    if isinstance(loaded, type) and issubclass(loaded, Plugin):
-        return ""
-    return f"the entry point names {loaded!r}, which is no subclass of endoscope.Plugin"
+    if not isinstance(loaded, type) or not issubclass(loaded, Plugin):
+        return f"the entry point names {loaded!r}, which is no subclass of endoscope.Plugin"
+    settings: object = loaded.Settings
+    if not isinstance(settings, type) or not issubclass(settings, PluginSettings):
+        return f"its Settings are {settings!r}, which is no subclass of endoscope.PluginSettings"
+    return ""
 
 
-def _describe(error: BaseException) -> str:
-    text = str(error)
+def _describe(error: BaseException, hook: str = "") -> str:
+    if hook == "endoscope_authenticate":
+        # Its words may quote the credential, and differ with every request.
+        return type(error).__name__
+    try:
+        text = str(error)[:_LONGEST_MESSAGE]
+    except Exception:  # noqa: BLE001  a stranger's __str__ is a stranger's code
+        text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
@@ -254,9 +271,14 @@ class Plugins:
         return self._ask("endoscope_manifest_entries", ManifestEntry, seconds=seconds)
 
     def stop(self, seconds: float) -> None:
-        """Tell every plugin to lay down work, the last started first, `seconds` each."""
+        """Tell every plugin to lay down work, the last started first, `seconds` in all.
+
+        When they are over, each that is left gets a moment.
+        """
+        until = time.monotonic() + seconds
         for name in reversed(self._implementers("endoscope_stop")):
-            self._ask_one(name, "endoscope_stop", None, seconds=seconds)
+            left = max(_MOMENT, until - time.monotonic())
+            self._ask_one(name, "endoscope_stop", None, seconds=left)
 
     # --- how they are asked ------------------------------------------------------------
 
@@ -286,13 +308,14 @@ class Plugins:
         items: list[Any] = []
         try:
             for item in self._call(name, hook, arguments or {}, seconds):
-                if expected is not None and isinstance(item, expected):
-                    items.append(item)
+                error = _wrong_type(item, expected) or _flaw(item)
+                if error:
+                    failures.append(PluginFailure(name, hook, error))
                 else:
-                    failures.append(_wrong_item(name, hook, item, expected))
+                    items.append(item)
         except (Exception, SystemExit) as error:  # noqa: BLE001  a stranger's code may raise anything
             late = isinstance(error, TimeLimitError)
-            failures.append(PluginFailure(name, hook, _describe(error), timed_out=late))
+            failures.append(PluginFailure(name, hook, _describe(error, hook), timed_out=late))
         for failure in failures:
             self._record(failure)
         return PluginAnswer(name, tuple(items), time.monotonic() - began, tuple(failures))
@@ -305,7 +328,11 @@ class Plugins:
 
         def call() -> list[Any]:
             # A generator's body is the plugin's code too: it runs here, inside the limit.
-            return [item for result in caller(**arguments) for item in _items(result)]
+            results = (item for result in caller(**arguments) for item in _items(result))
+            items = list(itertools.islice(results, _MOST_ITEMS + 1))
+            if len(items) > _MOST_ITEMS:
+                raise PluginError(f"returned more than {_MOST_ITEMS} items")
+            return items
 
         return call() if seconds is None else self._workers.call(call, seconds)
 
@@ -351,10 +378,8 @@ class Plugins:
         kept: dict[tuple[str, str], Route] = {}
         failures = []
         for route in answer.items:
-            error = _unusable_route(route)
-            if not error and (route.method, route.path) in kept:
+            if (route.method, route.path) in kept:
                 error = f"{route.method} {route.path} is contributed twice"
-            if error:
                 failures.append(PluginFailure(answer.plugin, "endoscope_routes", error))
             else:
                 kept[route.method, route.path] = route
@@ -392,20 +417,57 @@ def _items(result: object) -> Iterable[Any]:
     return result if isinstance(result, Iterable) else (result,)
 
 
-def _wrong_item(name: str, hook: str, item: object, expected: Any) -> PluginFailure:
+def _wrong_type(item: object, expected: Any) -> str:
+    if expected is not None and isinstance(item, expected):
+        return ""
     types = expected if isinstance(expected, tuple) else (expected,)
     wanted = " or ".join("nothing" if t is None else t.__name__ for t in types)
-    return PluginFailure(name, hook, f"returned {type(item).__name__} where {wanted} is due")
+    return f"returned {type(item).__name__} where {wanted} is due"
+
+
+def _flaw(item: object) -> str:
+    """Say what is wrong inside of a record, which Python does not check; empty if nothing."""
+    match item:
+        case Route():
+            return _unusable_route(item)
+        case Problem(severity, message, remedy):
+            texts = isinstance(message, str) and isinstance(remedy, str)
+            sound = texts and severity in get_args(Severity)
+        case Granted(principal, access):
+            levels = isinstance(access, frozenset) and all(isinstance(a, Access) for a in access)
+            sound = levels and isinstance(principal, str)
+        case Refused(reason):
+            sound = isinstance(reason, str)
+        case ArchiveMember(group=group):
+            sound = isinstance(group, str)
+        case ManifestEntry(section, name, value):
+            texts = isinstance(section, str) and isinstance(name, str)
+            sound = texts and isinstance(value, str | int | float | None)
+        case Mapping():
+            sound = all(
+                isinstance(text, str) and "\0" not in text for p in item.items() for text in p
+            )
+        case _:
+            sound = True
+    return "" if sound else f"returned a {type(item).__name__} with a field of a wrong type"
 
 
 def _unusable_route(route: Route) -> str:
     if route.method not in ("GET", "POST", "DELETE"):
         return f"{route.method!r} is no method of a route; use GET, POST or DELETE"
-    if not isinstance(route.path, str) or (route.path and not route.path.startswith("/")):
-        return f"the path {route.path!r} does not start with /"
-    if not callable(route.handler):
-        return f"the handler of {route.method} {route.path} cannot be called"
-    return ""
+    if not isinstance(route.path, str) or not _ROUTE_PATH.fullmatch(route.path):
+        return f"the path {route.path!r} is not of the form /word/{{field}}"
+    fields = re.findall(r"\{(\w+)\}", route.path)
+    if len(set(fields)) < len(fields):
+        return f"the path {route.path!r} has two fields of one name"
+    sound = {
+        "handler": callable(route.handler),
+        "access": isinstance(route.access, Access),
+        "summary": isinstance(route.summary, str),
+        "parameters": all(isinstance(parameter, Parameter) for parameter in route.parameters),
+    }
+    wrong = " and ".join(name for name, fine in sound.items() if not fine)
+    return f"{wrong} of {route.method} {route.path}: of a wrong type" if wrong else ""
 
 
 def _unsafe_path(path: object) -> str:

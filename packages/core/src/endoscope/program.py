@@ -34,7 +34,10 @@ class Program:
         if self.interpreter == sys.executable:
             return True
         same_folder = os.path.dirname(self.interpreter) == os.path.dirname(sys.executable)
-        return same_folder and os.path.samefile(self.interpreter, sys.executable)
+        try:
+            return same_folder and os.path.samefile(self.interpreter, sys.executable)
+        except OSError:  # a `#!` line may name what is not there
+            return False
 
 
 def resolve(words: Sequence[str]) -> Program:
@@ -51,12 +54,13 @@ def resolve(words: Sequence[str]) -> Program:
         raise LaunchError(
             f"{command}: no such program", remedy="Type it as you would without Endoscope."
         )
-    found = os.path.abspath(found)
     if _PYTHON.fullmatch(Path(found).name):
         _refuse_without_site(rest)
-        return Program(found, tuple(rest))
+        return Program(os.path.abspath(found), tuple(rest))
     shebang = _shebang(Path(found))
     if shebang:
+        _refuse_without_site(shebang[1:])
+        # The script's path as it is: the kernel would hand it to Python like that.
         return Program(shebang[0], (*shebang[1:], found, *rest))
     return _for_python_source(found, rest)
 
@@ -82,7 +86,10 @@ def _shebang(path: Path) -> list[str]:
     trampoline = _TRAMPOLINE.search(head)
     if trampoline:
         return [trampoline["python"].strip('"')]
-    words = shlex.split(head[2:].partition("\n")[0])
+    try:
+        words = shlex.split(head[2:].partition("\n")[0])
+    except ValueError:  # a quotation mark without its other
+        return []
     if words and Path(words[0]).name == "env":
         words = [word for word in words[1:] if word != "-S"]
         found = shutil.which(words[0]) if words else None
@@ -92,7 +99,8 @@ def _shebang(path: Path) -> list[str]:
 
 def _refuse_without_site(arguments: Sequence[str]) -> None:
     """Refuse `python -S`: without `site`, Python does not look where Endoscope is."""
-    for argument in arguments:
+    words = iter(arguments)
+    for argument in words:
         if not argument.startswith("-") or argument.startswith("--") or argument == "-":
             return
         flags = argument[1:]
@@ -106,7 +114,7 @@ def _refuse_without_site(arguments: Sequence[str]) -> None:
                 return
             if flag in _WITH_VALUE:
                 if position == len(flags) - 1:
-                    return  # the value is the next word; what follows is seldom -S
+                    next(words, None)  # its value
                 break
 
 

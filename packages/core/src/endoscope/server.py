@@ -1,8 +1,15 @@
-"""hypercorn on a thread of its own, with an event loop of its own."""
+"""hypercorn on a thread of its own, with an event loop of its own.
+
+The thread first waits on the bare socket, until somebody asks or the host has had its
+first second to itself, and only then imports asyncio, Quart and hypercorn. That keeps half
+a second of work out of the host's start, and out of the way of a host that patches modules
+in its first lines (gevent): patching changes what an import on another thread, half done,
+takes for its own locks.
+"""
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import logging
 import os
 import selectors
@@ -11,30 +18,26 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
-from endoscope.access import Application
 from endoscope.errors import StartError
 from endoscope.listener import Listener
 from endoscope.settings import TlsSettings
-from endoscope.workers import allocate_lock, start_thread
+from endoscope.workers import allocate_lock, original, start_thread
 
 logger = logging.getLogger("endoscope.server")
 
+_SETTLE_SECONDS = 1.0
 # After the grace period the connections are shut; what is then left to do takes no I/O.
 _ABORT_SECONDS = 0.5
 
 
 class Server:
-    """Serves on `listener` until stopped, one application, made on the server's thread.
-
-    Everything that the loop needs is taken here, on the caller's thread, before the
-    host's program can patch it; what is slow to import is left to the thread.
-    """
+    """Serves on `listener` until stopped, one ASGI application, made on the server's thread."""
 
     def __init__(
         self,
         listener: Listener,
         tls: TlsSettings | None,
-        make_application: Callable[[], Application],
+        make_application: Callable[[], Any],
         grace_seconds: float,
     ) -> None:
         if tls is not None:
@@ -43,11 +46,13 @@ class Server:
         self._tls = tls
         self._make_application = make_application
         self._grace_seconds = grace_seconds
-        # epoll where there is one: select() fails on descriptors over 1023.
-        self._selector = selectors.DefaultSelector()
-        self._loop = asyncio.SelectorEventLoop(self._selector)
-        self._own_descriptors = self._descriptors()
-        self._stopping = asyncio.Event()
+        self._selector = original("selectors", "DefaultSelector")()
+        self._doorbell, self._doorbell_rope = os.pipe()
+        self._lock = allocate_lock()
+        self._stopped = self._closed = False
+        self._loop: Any = None  # once the thread has made it
+        self._stopping: Any = None
+        self._own_descriptors: set[int] = set()
         self._serving = allocate_lock()
         self._serving.acquire()
         self._ended = allocate_lock()
@@ -70,14 +75,31 @@ class Server:
         Returns at once when there are none; never later than the grace period and half
         a second.
         """
-        if not self._tell_loop(self._stopping.set):
-            return
+        with self._lock:
+            self._stopped = True
+            if self._closed:
+                return
+            if self._loop is None:
+                os.write(self._doorbell_rope, b"!")
+            else:
+                self._tell_loop(self._stopping.set)
         if self._ended.acquire(timeout=self._grace_seconds):
             self._ended.release()
             return
         self._tell_loop(self._break_connections)
         if not self._ended.acquire(timeout=_ABORT_SECONDS):
             logger.warning("the server did not end in time; its thread is abandoned")
+
+    def close(self) -> None:
+        """Close everything. Called by the thread at its end, or if it was never started."""
+        self._listener.close()
+        with self._lock:
+            self._closed = True
+            if self._loop is not None:
+                self._loop.close()
+            self._selector.close()
+            os.close(self._doorbell)
+            os.close(self._doorbell_rope)
 
     def drop(self) -> None:
         """Close, in a forked child, every inherited descriptor, and touch nothing else.
@@ -86,9 +108,10 @@ class Server:
         loop, which live on here unused, still hold it.
         """
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        for descriptor in self._descriptors():
+        for descriptor in self._descriptors() - {self._doorbell}:
             os.dup2(null, descriptor, inheritable=False)
-        os.close(null)
+        for descriptor in (null, self._doorbell, self._doorbell_rope):
+            os.close(descriptor)
         # Only this process's descriptor: no epoll_ctl, which would reach the parent's loop.
         self._selector.close()
 
@@ -96,12 +119,10 @@ class Server:
         """Return every descriptor that the loop looks at: its own, listener, connections."""
         return {key.fd for key in (self._selector.get_map() or {}).values()}
 
-    def _tell_loop(self, callback: Callable[[], Any]) -> bool:
-        try:
+    def _tell_loop(self, callback: Callable[[], Any]) -> None:
+        # Closed: the thread has ended by itself.
+        with contextlib.suppress(RuntimeError, AttributeError):
             self._loop.call_soon_threadsafe(callback)
-        except RuntimeError:  # closed: the thread has ended
-            return False
-        return True
 
     def _break_connections(self) -> None:
         for descriptor in self._descriptors() - self._own_descriptors:
@@ -114,23 +135,43 @@ class Server:
 
     def _run(self) -> None:
         try:
-            self._loop.run_until_complete(self._serve())
+            self._settle()
+            if self._make_loop():
+                self._loop.run_until_complete(self._serve())
         except Exception:
             logger.exception("diagnostics have stopped serving")
         finally:
-            self._listener.close()
-            self._loop.close()
+            self.close()
             self._ended.release()
 
+    def _settle(self) -> None:
+        for source in (self._listener.socket, self._doorbell):
+            self._selector.register(source, selectors.EVENT_READ)
+        self._selector.select(_SETTLE_SECONDS)
+        for source in (self._listener.socket, self._doorbell):
+            self._selector.unregister(source)
+
+    def _make_loop(self) -> bool:
+        """Make the event loop; False if the server was stopped before."""
+        import asyncio
+
+        with self._lock:
+            if self._stopped:
+                return False
+            self._loop = asyncio.SelectorEventLoop(self._selector)
+            # `python -X dev` is for the host's loops: ours would tell stderr of itself.
+            self._loop.set_debug(False)
+            self._own_descriptors = self._descriptors()
+            self._stopping = asyncio.Event()
+        return True
+
     async def _serve(self) -> None:
-        # Slow to import, and needed by nobody but this thread.
         from hypercorn.asyncio.run import worker_serve
         from hypercorn.config import Sockets
         from hypercorn.utils import wrap_app
 
         config = self._hypercorn_config()
-        application: Any = self._make_application()
-        application = wrap_app(application, config.wsgi_max_body_size, "asgi")
+        application = wrap_app(self._make_application(), config.wsgi_max_body_size, "asgi")
         listening = [self._listener.socket]
         # Handed over as they are: hypercorn would make sockets that it opens by `fd://`
         # inheritable by the host's child processes.

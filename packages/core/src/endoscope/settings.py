@@ -27,7 +27,14 @@ from pydantic_settings import BaseSettings, EnvSettingsSource
 from pydantic_settings import SettingsError as EnvironmentSettingsError
 
 from endoscope import configuration
-from endoscope.configuration import Configuration, Mistake, Place, expand, has_reference
+from endoscope.configuration import (
+    Configuration,
+    Mistake,
+    Place,
+    expand,
+    has_reference,
+    is_reference,
+)
 from endoscope.errors import SettingsError
 from endoscope.listener import Address, parse_address
 from endoscope.plugin import PluginSettings
@@ -43,7 +50,8 @@ KNOWN_PLUGINS = ("auth", "memory", "export")
 
 MASK = "********"
 _SECRET_NAME = re.compile(
-    r"secret|passw|token|credential|private|api_?key|(^|_)(key|pwd)$", re.IGNORECASE
+    r"secret|passw|passphrase|token|credential|private|api_?key|(^|_)(key|pwd|pass)$",
+    re.IGNORECASE,
 )
 
 
@@ -135,6 +143,9 @@ class CoreSettings(EarlySettings):
 
 
 CORE_KEYS = frozenset(CoreSettings.model_fields)
+# No plugin can be called so: its section is a field of the whole model, and `plugins` is an
+# address of core's own.
+RESERVED_NAMES = frozenset({*CORE_KEYS, "plugins", *dir(CoreSettings)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +168,9 @@ def early(source: Configuration) -> EarlySettings:
     Mistakes are left for `resolve`, which reports all of them: until then diagnostics
     count as enabled.
     """
-    merged, _ = _with_environment(EarlySettings, source)
+    merged, mistakes = _with_environment(EarlySettings, source)
+    if mistakes:
+        return EarlySettings(enabled=True)
     values, _ = expand(
         {name: merged[name] for name in EarlySettings.model_fields if name in merged}
     )
@@ -219,19 +232,24 @@ def _with_environment(
     fields: dict[str, Any] = {
         name: (field.annotation, field) for name, field in model.model_fields.items()
     }
-    shape = create_model("Environment", __base__=BaseSettings, **fields)
-    try:
-        variables = EnvSettingsSource(
-            shape, env_prefix=ENVIRONMENT_PREFIX, env_nested_delimiter="__"
-        )()
-    except EnvironmentSettingsError as error:
-        return dict(source.values), (_unreadable_variable(error),)
-    return _merge(source.values, variables), ()
+    mistakes = []
+    while True:
+        shape = create_model("Environment", __base__=BaseSettings, **fields)
+        try:
+            variables = EnvSettingsSource(
+                shape, env_prefix=ENVIRONMENT_PREFIX, env_nested_delimiter="__"
+            )()
+        except EnvironmentSettingsError as error:
+            # It stops at the first one; the others, and their mistakes, count too.
+            match = re.search(r'field "([^"]+)"', str(error))
+            if match is None or fields.pop(match[1], None) is None:
+                raise
+            mistakes.append(_unreadable_variable(match[1]))
+        else:
+            return _merge(source.values, variables), tuple(mistakes)
 
 
-def _unreadable_variable(error: EnvironmentSettingsError) -> Mistake:
-    match = re.search(r'field "(\w+)"', str(error))
-    name = match[1] if match else "?"
+def _unreadable_variable(name: str) -> Mistake:
     return Mistake(
         (name,),
         "its environment variable is not JSON",
@@ -265,7 +283,7 @@ def _without_strangers(
             warnings.append(
                 Mistake((key,), "its plugin is not installed", f"pip install endoscope-{key}")
             )
-        elif isinstance(value, Mapping) and _nearest(key, CORE_KEYS | set(plugins)) is None:
+        elif isinstance(value, Mapping) and _nearest(str(key), CORE_KEYS | set(plugins)) is None:
             warnings.append(
                 Mistake(
                     (key,), "no plugin of that name is installed", "Install it, or delete this."
@@ -359,7 +377,8 @@ def describe(source: Configuration, mistake: Mistake) -> str:
 
 
 def _refusal(source: Configuration, mistakes: Iterable[Mistake]) -> SettingsError:
-    lines = [describe(source, mistake) for mistake in mistakes]
+    # What two sections share, as the secret, is wrong in both.
+    lines = list(dict.fromkeys(describe(source, mistake) for mistake in mistakes))
     if len(lines) == 1:
         return SettingsError(lines[0])
     return SettingsError("\n".join([f"{len(lines)} mistakes in the settings:", *lines]))
@@ -394,13 +413,16 @@ def _effective(valid: BaseModel, written: Mapping[str, Any]) -> str:
 
 def _masked(value: Any, written: Any, key: str = "") -> Any:
     """Return `value` with secrets masked and references put back as they were written."""
-    if has_reference(written):
+    secret = _SECRET_NAME.search(key) is not None
+    if is_reference(written) or (has_reference(written) and not secret):
         return written
     if isinstance(value, dict):
         below = written if isinstance(written, Mapping) else {}
-        return {name: _masked(item, below.get(name), name) for name, item in value.items()}
+        return {
+            name: _masked(item, below.get(name), key if secret else name)
+            for name, item in value.items()
+        }
     if isinstance(value, list):
         texts = written if isinstance(written, list) and len(written) == len(value) else value
         return [_masked(item, text, key) for item, text in zip(value, texts, strict=True)]
-    secret = isinstance(value, str) and value and _SECRET_NAME.search(key)
-    return MASK if secret else value
+    return MASK if secret and isinstance(value, str) and value else value

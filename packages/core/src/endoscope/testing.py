@@ -73,6 +73,6 @@ def endoscope_contract(endoscope_client: Client) -> Callable[[str], None]:
         for route in endoscope_client.ask("GET", "")["routes"]:
             path = route["path"].removeprefix("/diagnostics")
             if path.startswith(f"/{name}/") and route["method"] == "GET" and "{" not in path:
-                endoscope_client.ask("GET", path)
+                endoscope_client.fetch("GET", path)
 
     return check

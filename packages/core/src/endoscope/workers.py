@@ -5,14 +5,15 @@ interpreter joins their threads at exit, so that one hung job would keep the hos
 ending. Threads here are daemons, and a job that exceeds its limit is abandoned: its
 thread is replaced at once and ends by itself when the job returns, if it ever does.
 
-Locks and threads are taken from the interpreter's own `_thread`, so that a host which
-patches `threading` (gevent) does not turn ours into its greenlets.
+Locks and threads are the interpreter's own, so that a host which patches `threading`
+(gevent) does not turn ours into its greenlets. `asyncio` is imported only once it is used,
+for the reason that `server` gives.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import importlib
 import os
 import signal
 import sys
@@ -31,17 +32,17 @@ _ours: set[int] = set()  # native ids of our running threads
 _FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT}
 
 
-def _patched_by_gevent() -> Any:
+def original(module: str, name: str) -> Any:
+    """Return what `module.name` was before gevent patched it, or is if it did not."""
     monkey = sys.modules.get("gevent.monkey")
-    return monkey if monkey is not None and monkey.is_module_patched("threading") else None
+    if monkey is None:
+        return getattr(importlib.import_module(module), name)
+    return monkey.get_original(module, name)
 
 
 def allocate_lock() -> Any:
-    """Return a lock of the interpreter's own (`_thread.lock`), whatever gevent patched."""
-    monkey = _patched_by_gevent()
-    if monkey is None:
-        return threading.Lock()
-    return monkey.get_original("_thread", "allocate_lock")()
+    """Return a lock of the interpreter's own (`_thread.lock`)."""
+    return original("_thread", "allocate_lock")()
 
 
 def start_thread(target: Callable[[], None], name: str) -> None:
@@ -58,12 +59,25 @@ def start_thread(target: Callable[[], None], name: str) -> None:
             target()
         finally:
             _ours.discard(threading.get_native_id())
+        if as_thread and _is_patched():
+            # What ends a `Thread` would look for it among the greenlets, and fail aloud.
+            _wait_for_ever()
 
-    monkey = _patched_by_gevent()
-    if monkey is None:
+    as_thread = not _is_patched()
+    if as_thread:
         threading.Thread(target=body, name=name, daemon=True).start()
-    else:
-        monkey.get_original("_thread", "start_new_thread")(body, ())
+    else:  # a `Thread` would be a greenlet
+        original("_thread", "start_new_thread")(body, ())
+
+
+def _is_patched() -> bool:
+    return original("threading", "Lock") is not threading.Lock
+
+
+def _wait_for_ever() -> None:
+    lock = allocate_lock()
+    lock.acquire()
+    lock.acquire()
 
 
 def threads_of_others() -> int:
@@ -111,7 +125,14 @@ class Job(Generic[T]):
         callback()
 
     def outcome(self) -> T:
-        """Return what the call returned, or raise what it raised. Only once it is done."""
+        """Return what the call returned, or raise what it raised. Only once it is done.
+
+        What would end the waiting thread or its event loop (SystemExit, a cancellation)
+        ended only the call: it is raised as a `RuntimeError`.
+        """
+        if self._error is not None and not isinstance(self._error, Exception):
+            kind = type(self._error).__name__
+            raise RuntimeError(f"{kind}: {self._error}") from self._error
         if self._error is not None:
             raise self._error
         return self._result  # type: ignore[no-any-return]
@@ -125,6 +146,8 @@ class Job(Generic[T]):
 
     async def wait_async(self, seconds: float | None) -> bool:
         """Wait as `wait` does, without blocking the running event loop."""
+        import asyncio
+
         loop = asyncio.get_running_loop()
         done = asyncio.Event()
 
@@ -163,6 +186,7 @@ class _Worker:
                 return
             job.perform()
             self._pool.after(self, job)
+            del job  # an idle thread must not keep alive what the call has returned
 
 
 class Workers:
@@ -205,13 +229,29 @@ class Workers:
             raise _late(seconds)
         return job.outcome()
 
-    async def run(self, function: Callable[[], T], seconds: float) -> T:
-        """Do what `call` does, without blocking the running event loop."""
+    async def run(
+        self,
+        function: Callable[[], T],
+        seconds: float,
+        discard: Callable[[T], None] = lambda _result: None,
+    ) -> T:
+        """Do what `call` does, without blocking the running event loop.
+
+        A result that comes too late, or after the waiting task was cancelled, is handed to
+        `discard`, on the worker's thread.
+        """
+        import asyncio
+
         job = self.submit(function)
-        if not await job.wait_async(seconds):
+        try:
+            if await job.wait_async(seconds):
+                return job.outcome()
             self._abandon(job)
             raise _late(seconds)
-        return job.outcome()
+        except (asyncio.CancelledError, TimeLimitError):
+            if not self._withdraw(job):
+                job.when_done(lambda: _discard(job, discard))
+            raise
 
     def stop(self) -> None:
         """Let idle threads end now and busy ones after their job; refuse new jobs."""
@@ -240,16 +280,23 @@ class Workers:
         if self._idle:
             self._idle.pop().give(job)
         elif self._threads < self._limit:
-            self._threads += 1
             _Worker(self, f"endoscope-{self._name}").give(job)
+            self._threads += 1
         else:
             self._waiting.append(job)
 
-    def _abandon(self, job: Job[Any]) -> None:
+    def _withdraw(self, job: Job[Any]) -> bool:
+        """Take back a job that waits for a thread; False if it has been given to one."""
         with self._lock:
-            if job in self._waiting:
-                self._waiting.remove(job)
-                return
+            if job not in self._waiting:
+                return False
+            self._waiting.remove(job)
+        return True
+
+    def _abandon(self, job: Job[Any]) -> None:
+        if self._withdraw(job):
+            return
+        with self._lock:
             if job.wait(0) or self.abandoned >= self._limit:
                 return
             job.abandoned = True
@@ -257,6 +304,11 @@ class Workers:
             self._threads -= 1
             if self._waiting:
                 self._place(self._waiting.popleft())
+
+
+def _discard(job: Job[T], discard: Callable[[T], None]) -> None:
+    with contextlib.suppress(Exception):
+        discard(job.outcome())
 
 
 def _late(seconds: float) -> TimeLimitError:
