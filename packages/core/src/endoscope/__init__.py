@@ -21,6 +21,7 @@ from endoscope.contributions import (
     Refused,
     Request,
     Route,
+    Severity,
     Text,
     Verdict,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "Request",
     "RequestError",
     "Route",
+    "Severity",
     "StartError",
     "Text",
     "TimeLimitError",

@@ -10,7 +10,7 @@ from endoscope_memory.profilers.jemalloc import JemallocProfiler
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from endoscope.contributions import Severity
+    from endoscope import Severity
     from endoscope_memory.availability import Availability, Coverage
     from endoscope_memory.settings import MemorySettings
 

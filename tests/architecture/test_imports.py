@@ -1,0 +1,87 @@
+"""Who may import whom."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGES = Path(__file__).parents[2] / "packages"
+CORE = PACKAGES / "core" / "src" / "endoscope"
+
+# Each module of core imports only from those before it.
+ORDER = [
+    "errors",
+    "contributions",
+    "hookspecs",
+    "plugin",
+    "listener",
+    "configuration",
+    "settings",
+    "directories",
+    "workers",
+    "plugins",
+    "access",
+    "streams",
+    "answers",
+    "app",
+    "server",
+    "forking",
+    "assembly",
+    "index",
+    "host",
+    "program",
+    "launch",
+    "client",
+    "doctor",
+    "cli",
+]
+# Outside of the order: the public names, and what stands on them.
+ON_TOP = {"__init__", "__main__", "testing"}
+
+PLUGINS = {"auth": set(), "memory": set(), "export": set()}
+
+
+def imported(file: Path) -> set[str]:
+    """Return the full names of the modules that a file imports, also inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file.name} imports relatively"
+            found.add(node.module)
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+def test_every_module_of_core_has_a_place():
+    assert {file.stem for file in CORE.glob("*.py")} == {*ORDER, *ON_TOP}
+
+
+@pytest.mark.parametrize("module", ORDER)
+def test_core_imports_from_below_only(module):
+    below = set(ORDER[: ORDER.index(module)])
+    names = {
+        name.split(".")[1]
+        for name in imported(CORE / f"{module}.py")
+        if name.startswith("endoscope.")
+    }
+    assert names & set(ORDER) <= below
+
+
+@pytest.mark.parametrize("plugin", sorted(PLUGINS))
+def test_plugins_import_core_s_root_and_themselves_only(plugin):
+    own = f"endoscope_{plugin}"
+    for file in (PACKAGES / plugin / "src").rglob("*.py"):
+        for name in imported(file):
+            package, _, module = name.partition(".")
+            if package.startswith("endoscope") and package != own:
+                assert package == "endoscope", f"{file} imports {name}"
+                assert module not in ORDER or module == "hookspecs", f"{file} imports {name}"
+
+
+def test_core_imports_no_plugin():
+    for file in CORE.glob("*.py"):
+        assert not [name for name in imported(file) if name.startswith("endoscope_")], file
