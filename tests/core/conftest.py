@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
+import json
 import os
 import socket
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from types import ModuleType
@@ -17,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import endoscope
-from endoscope import Access, Granted, Plugin, Refused, Route, hookimpl
+from endoscope import Granted, Plugin, Refused, Route, hookimpl
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,17 +40,13 @@ class DoorPlugin(Plugin):
         return Granted("tester") if values == (BEARER,) else Refused("wrong secret")
 
 
-def with_routes(*routes: Route) -> type[Plugin]:
+def with_routes(routes: tuple[Route, ...]) -> type[Plugin]:
     class RoutesPlugin(Plugin):
         @hookimpl
         def endoscope_routes(self):
             return routes
 
     return RoutesPlugin
-
-
-def get(path: str, handler: Callable[[Any], Any], **more: Any) -> Route:
-    return Route("GET", path, handler, Access.READ, "", **more)
 
 
 @dataclass
@@ -58,8 +57,6 @@ class Reply:
     all_headers: list[tuple[str, str]] = field(default_factory=list)
 
     def json(self) -> Any:
-        import json
-
         return json.loads(self.body)
 
 
@@ -204,10 +201,16 @@ def serve(section, install) -> Iterator[Callable[..., Service]]:
     running: list[endoscope.Diagnostics] = []
 
     def start(
-        plugins: Mapping[str, Any] | None = None, *, door: Any = DoorPlugin, **settings: Any
+        plugins: Mapping[str, Any] | None = None,
+        *,
+        routes: tuple[Route, ...] = (),
+        door: Any = DoorPlugin,
+        **settings: Any,
     ) -> Service:
         if door is not None:
             install("door", door)
+        if routes:
+            install("probe", with_routes(routes))
         for name, loaded in (plugins or {}).items():
             install(name, loaded)
         merged = {**section, **settings}
@@ -233,31 +236,35 @@ def write(tmp_path) -> Callable[[str], Path]:
     return to_file
 
 
-def eventually(check: Callable[[], bool], seconds: float = 15.0) -> bool:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if check():
-            return True
-        time.sleep(0.01)
-    return check()
+@pytest.fixture
+def eventually() -> Callable[..., bool]:
+    """Return a function that waits until something holds, and says whether it does."""
+
+    def wait(check: Callable[[], Any], seconds: float = 15.0) -> bool:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            if check():
+                return True
+            time.sleep(0.01)
+        return bool(check())
+
+    return wait
 
 
-def our_threads() -> list[str]:
-    import threading
-
-    return [t.name for t in threading.enumerate() if t.name.startswith("endoscope-")]
-
-
-def descriptors() -> set[str]:
-    """Return what this process's descriptors are, as /proc names them."""
-    found = set()
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            found.add(f"{name}:{os.readlink(f'/proc/self/fd/{name}')}")
-        except FileNotFoundError:
-            continue
-    return found
+@pytest.fixture
+def our_threads() -> Callable[[], list[str]]:
+    return lambda: [t.name for t in threading.enumerate() if t.name.startswith("endoscope-")]
 
 
-def chunks_of(parts: Iterable[bytes]) -> Iterator[bytes]:
-    yield from parts
+@pytest.fixture
+def descriptors() -> Callable[[], set[str]]:
+    """Return a function for what this process's descriptors are, as /proc names them."""
+
+    def look() -> set[str]:
+        found = set()
+        for name in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(FileNotFoundError):
+                found.add(f"{name}:{os.readlink(f'/proc/self/fd/{name}')}")
+        return {name for name in found if "/proc/" not in name}
+
+    return look

@@ -195,13 +195,6 @@ def test_only_and_without_choose_members(leaky, tmp_path, run):
     assert "nonsense" in refused.json["error"]
 
 
-def test_the_zstd_archive_is_one(leaky, needs, run, tmp_path):
-    needs("zstd")
-    archive = tmp_path / "archive.tar.zst"
-    assert leaky.curl("/export?format=tar.zst", "-f", "-o", str(archive)).returncode == 0
-    assert "manifest.json" in run(["tar", "--zstd", "-tf", archive]).stdout
-
-
 def test_the_command_line_walks_the_same_road(leaky, tmp_path):
     status = leaky.cli("status", "--json")
     assert json.loads(status.stdout)["profiler"] == "jemalloc"

@@ -96,8 +96,8 @@ class Guard:
             )
         except UnavailableError:
             raise
-        except EndoscopeError as error:
-            verdicts = (Refused(error.message),)
+        except Exception as error:  # noqa: BLE001  whatever it is, nobody has granted
+            verdicts = (Refused(f"the authenticators failed: {type(error).__name__}"),)
         return _judge(verdicts, request)
 
     async def _hold(self, arrived: float) -> None:

@@ -302,7 +302,9 @@ def _save(
         DownloadColumn(),
         TransferSpeedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    silent = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=silent) as bar:
         task = bar.add_task(path.rsplit("/", 1)[-1], total=None)
 
         def progress(done: int, total: int | None) -> None:

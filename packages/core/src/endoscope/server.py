@@ -14,7 +14,6 @@ import logging
 import os
 import selectors
 import socket
-import ssl
 from collections.abc import Callable
 from typing import Any
 
@@ -200,7 +199,9 @@ class Server:
             config.keyfile = str(self._tls.key)
             if self._tls.client_ca is not None:
                 config.ca_certs = str(self._tls.client_ca)
-                config.verify_mode = ssl.CERT_REQUIRED
+                from ssl import CERT_REQUIRED
+
+                config.verify_mode = CERT_REQUIRED
         return config
 
 
@@ -213,6 +214,8 @@ def _quiet_logger() -> logging.Logger:
 
 def _check_tls(tls: TlsSettings) -> None:
     """Load the certificate once here, so that a wrong one reaches the caller."""
+    import ssl
+
     try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(tls.certificate, tls.key)

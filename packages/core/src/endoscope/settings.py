@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import yaml
 from pydantic import (
@@ -23,8 +24,6 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, EnvSettingsSource
-from pydantic_settings import SettingsError as EnvironmentSettingsError
 
 from endoscope import configuration
 from endoscope.configuration import (
@@ -228,32 +227,52 @@ def _whole_model(plugins: Mapping[str, type[PluginSettings]]) -> type[CoreSettin
 def _with_environment(
     model: type[BaseModel], source: Configuration
 ) -> tuple[dict[str, Any], tuple[Mistake, ...]]:
-    """Lay the `ENDOSCOPE_*` variables over the file's values."""
-    fields: dict[str, Any] = {
-        name: (field.annotation, field) for name, field in model.model_fields.items()
-    }
-    mistakes = []
-    while True:
-        shape = create_model("Environment", __base__=BaseSettings, **fields)
+    """Lay the `ENDOSCOPE_*` variables over the file's values; lists and the like are JSON."""
+    merged, mistakes = dict(source.values), []
+    for variable, text in sorted(os.environ.items()):
+        key = _key(variable)
+        if not key or key[0] not in model.model_fields:
+            continue
         try:
-            variables = EnvSettingsSource(
-                shape, env_prefix=ENVIRONMENT_PREFIX, env_nested_delimiter="__"
-            )()
-        except EnvironmentSettingsError as error:
-            # It stops at the first one; the others, and their mistakes, count too.
-            match = re.search(r'field "([^"]+)"', str(error))
-            if match is None or fields.pop(match[1], None) is None:
-                raise
-            mistakes.append(_unreadable_variable(match[1]))
-        else:
-            return _merge(source.values, variables), tuple(mistakes)
+            value: Any = json.loads(text) if _is_composite(_annotation(model, key)) else text
+        except ValueError:
+            mistakes.append(_unreadable_variable(key))
+            continue
+        for part in reversed(key):
+            value = {part: value}
+        merged = _merge(merged, value)
+    return merged, tuple(mistakes)
 
 
-def _unreadable_variable(name: str) -> Mistake:
+def _key(variable: str) -> tuple[str, ...]:
+    """Return the key that an environment variable sets; empty if it is not for us."""
+    if not variable.startswith(ENVIRONMENT_PREFIX) or variable in RESERVED_VARIABLES:
+        return ()
+    return tuple(variable.removeprefix(ENVIRONMENT_PREFIX).lower().split("__"))
+
+
+def _annotation(model: type[BaseModel], key: Place) -> Any:
+    """Return the type of the field at `key`, None if there is none."""
+    owner = _model_at(model, key[:-1])
+    field = owner.model_fields.get(str(key[-1])) if owner else None
+    return field.annotation if field else None
+
+
+def _is_composite(annotation: Any) -> bool:
+    """Tell whether a value of this type cannot be written as plain text."""
+    if get_origin(annotation) in (Union, UnionType):
+        return any(_is_composite(option) for option in get_args(annotation))
+    kind = get_origin(annotation) or annotation
+    return isinstance(kind, type) and issubclass(
+        kind, tuple | list | dict | set | frozenset | BaseModel
+    )
+
+
+def _unreadable_variable(key: tuple[str, ...]) -> Mistake:
     return Mistake(
-        (name,),
+        key,
         "its environment variable is not JSON",
-        f"""Write {_variable((name,))} as JSON, for example '["a", "b"]'.""",
+        f"""Write {_variable(key)} as JSON, for example '["a", "b"]'.""",
     )
 
 
@@ -342,15 +361,21 @@ def _missing_remedy(key: Place) -> str:
 
 
 def _siblings(model: type[BaseModel], key: Place) -> Iterable[str]:
-    for name in key[:-1]:
+    owner = _model_at(model, key[:-1])
+    return tuple(owner.model_fields) if owner else ()
+
+
+def _model_at(model: type[BaseModel], key: Place) -> type[BaseModel] | None:
+    """Return the model of the section at `key`, None if there is no section there."""
+    for name in key:
         field = model.model_fields.get(str(name))
         annotation = field.annotation if field else None
-        candidates = (annotation, *getattr(annotation, "__args__", ()))
-        below = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
+        options = (annotation, *get_args(annotation))
+        below = [o for o in options if isinstance(o, type) and issubclass(o, BaseModel)]
         if not below:
-            return ()
+            return None
         model = below[0]
-    return tuple(model.model_fields)
+    return model
 
 
 def _nearest(word: str, known: Iterable[str]) -> str | None:
