@@ -118,19 +118,14 @@ class Service:
         return socket.create_connection((self.address.host, self.address.port), timeout=20)
 
     def raw(self, text: str | bytes) -> bytes:
-        """Send exactly this, and return everything until the service closes."""
+        """Send exactly this; return what comes until the service closes or falls silent."""
         with self.connect() as client:
             client.sendall(text.encode("latin-1") if isinstance(text, str) else text)
-            client.shutdown(socket.SHUT_WR)
             received = b""
-            while True:
-                try:
-                    chunk = client.recv(65536)
-                except ConnectionResetError:
-                    break
-                if not chunk:
-                    break
-                received += chunk
+            with contextlib.suppress(ConnectionResetError, TimeoutError):
+                while chunk := client.recv(65536):
+                    received += chunk
+                    client.settimeout(0.3)
         return received
 
     def request_line(self, target: str, *, method: str = "GET", close: bool = True) -> str:

@@ -63,7 +63,7 @@ def assert_refused(reply):
 
 @pytest.fixture
 def bearer(serve, install):
-    """A service behind the real `endoscope-auth`, where that is installed."""
+    """Serve behind the real `endoscope-auth`, where that is installed."""
     auth = pytest.importorskip("endoscope_auth")
     return serve({"bearer": auth.AuthPlugin}, routes=ROUTES, door=None)
 
@@ -93,6 +93,10 @@ def test_the_secret_opens_the_door(bearer, scheme):
         "dGVzdC1zZWNyZXQtMTIz",
     ],
 )
+def test_every_failure_looks_the_same(bearer, authorization):
+    assert_refused(bearer.ask("/probe/look", authorization=authorization))
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [
@@ -108,8 +112,8 @@ def test_the_secret_opens_the_door(bearer, scheme):
         ("DELETE", "/plugins"),
     ],
 )
-def test_every_failure_looks_the_same_wherever_it_goes(bearer, authorization, method, path):
-    assert_refused(bearer.ask(path, method, authorization=authorization))
+def test_every_request_is_judged_wherever_it_goes(bearer, method, path):
+    assert_refused(bearer.ask(path, method, authorization=None))
 
 
 def test_head_without_credentials(bearer):
@@ -188,8 +192,9 @@ def test_hosts_that_are_ours(serve, host):
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:8089", "a.example.evil", "xa.example", "", "127.0.0.1.evil",
-             "localhost.evil", "user@a.example"],
+    "host",
+    ["evil.example", "evil.example:8089", "a.example.evil", "xa.example", "", "127.0.0.1.evil",
+     "localhost.evil", "user@a.example"],
 )  # fmt: skip
 @pytest.mark.parametrize("path", ["/diagnostics", "/no/such/path"])
 def test_hosts_that_are_somebody_else_s(serve, host, path):
@@ -411,7 +416,8 @@ def test_a_body_without_credentials_is_not_waited_for(serve):
     service = serve(routes=ROUTES)
     with service.connect() as client:
         client.sendall(
-            b"POST /diagnostics/probe/act HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50000\r\n\r\n"
+            b"POST /diagnostics/probe/act HTTP/1.1\r\nHost: localhost\r\n"
+            b"Content-Length: 50000\r\n\r\n"
         )
         client.settimeout(10)
         assert client.recv(65536).startswith(b"HTTP/1.1 401 ")

@@ -106,7 +106,8 @@ def test_a_port_that_is_taken(listen):
     "text",
     [
         "192.0.2.1:0", "[2001:db8::1]:0", "unheard-of.invalid:80", "..:80",
-        "a" * 64 + ".example:80", "a\0b:80", "unix:/no/such/directory/socket", "unix:/" + "x" * 200, "unix:/",
+        "a" * 64 + ".example:80", "a\0b:80", "unix:/no/such/directory/socket",
+        "unix:/" + "x" * 200, "unix:/",
     ],
 )  # fmt: skip
 def test_where_nobody_can_listen(listen, text):

@@ -2,14 +2,15 @@
 
 The thread first waits on the bare socket, until somebody asks or the host has had its
 first second to itself, and only then imports asyncio, Quart and hypercorn. That keeps half
-a second of work out of the host's start, and out of the way of a host that patches modules
-in its first lines (gevent): patching changes what an import on another thread, half done,
-takes for its own locks.
+a second of work out of the host's start. Where gevent is installed it waits the whole
+second, out of the way of a host that patches modules in its first lines: that changes what
+an import on another thread, half done, takes for its own locks.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import logging
 import os
 import selectors
@@ -20,11 +21,15 @@ from typing import Any
 from endoscope.errors import StartError
 from endoscope.listener import Listener
 from endoscope.settings import TlsSettings
-from endoscope.workers import allocate_lock, original, start_thread
+from endoscope.workers import allocate_lock, is_being_patched, original, start_thread
 
 logger = logging.getLogger("endoscope.server")
 
 _SETTLE_SECONDS = 1.0
+# A host that has begun to import gevent is given this long to patch what it will, and each
+# time it is looked at, long enough to be through with it.
+_PATCHED_SECONDS = 5.0
+_PATCHING_SECONDS = 0.25
 # After the grace period the connections are shut; what is then left to do takes no I/O.
 _ABORT_SECONDS = 0.5
 
@@ -51,6 +56,7 @@ class Server:
         self._stopped = self._closed = False
         self._loop: Any = None  # once the thread has made it
         self._stopping: Any = None
+        self._may_be_patched = importlib.util.find_spec("gevent") is not None
         self._own_descriptors: set[int] = set()
         self._serving = allocate_lock()
         self._serving.acquire()
@@ -63,6 +69,7 @@ class Server:
 
     def wait_until_serving(self, seconds: float) -> bool:
         """Block until requests are answered; False if that takes over `seconds`."""
+        self._ring()
         if not self._serving.acquire(timeout=seconds):
             return False
         self._serving.release()
@@ -78,10 +85,9 @@ class Server:
             self._stopped = True
             if self._closed:
                 return
-            if self._loop is None:
-                os.write(self._doorbell_rope, b"!")
-            else:
+            if self._loop is not None:
                 self._tell_loop(self._stopping.set)
+        self._ring()
         if self._ended.acquire(timeout=self._grace_seconds):
             self._ended.release()
             return
@@ -107,16 +113,33 @@ class Server:
         loop, which live on here unused, still hold it.
         """
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        for descriptor in self._descriptors() - {self._doorbell}:
+        for descriptor in (self._descriptors() | self._unwatched()) - {self._doorbell}:
             os.dup2(null, descriptor, inheritable=False)
         for descriptor in (null, self._doorbell, self._doorbell_rope):
             os.close(descriptor)
         # Only this process's descriptor: no epoll_ctl, which would reach the parent's loop.
         self._selector.close()
 
+    def _ring(self) -> None:
+        """Wake the thread if it lets the host go first."""
+        with self._lock:
+            if self._loop is None and not self._closed:
+                os.write(self._doorbell_rope, b"!")
+
     def _descriptors(self) -> set[int]:
         """Return every descriptor that the loop looks at: its own, listener, connections."""
         return {key.fd for key in (self._selector.get_map() or {}).values()}
+
+    def _unwatched(self) -> set[int]:
+        """Return the loop's descriptors that it does not look at just now.
+
+        The writing end of what wakes it, and connections whose client has gone while a
+        response was on its way. asyncio has no public name for them; a test would notice
+        if it lost these.
+        """
+        waker = getattr(self._loop, "_csock", None)
+        connections = getattr(self._loop, "_transports", {})
+        return {*connections, *([waker.fileno()] if waker is not None else [])}
 
     def _tell_loop(self, callback: Callable[[], Any]) -> None:
         # Closed: the thread has ended by itself.
@@ -144,10 +167,18 @@ class Server:
             self._ended.release()
 
     def _settle(self) -> None:
-        for source in (self._listener.socket, self._doorbell):
+        """Let the host go first: until somebody asks, or, where it might patch, has patched."""
+        sources = (
+            [self._doorbell] if self._may_be_patched else [self._doorbell, self._listener.socket]
+        )
+        for source in sources:
             self._selector.register(source, selectors.EVENT_READ)
-        self._selector.select(_SETTLE_SECONDS)
-        for source in (self._listener.socket, self._doorbell):
+        rung = self._selector.select(_SETTLE_SECONDS)
+        waited = _SETTLE_SECONDS
+        while not rung and is_being_patched() and waited < _PATCHED_SECONDS:
+            rung = self._selector.select(_PATCHING_SECONDS)
+            waited += _PATCHING_SECONDS
+        for source in sources:
             self._selector.unregister(source)
 
     def _make_loop(self) -> bool:
@@ -160,6 +191,7 @@ class Server:
             self._loop = asyncio.SelectorEventLoop(self._selector)
             # `python -X dev` is for the host's loops: ours would tell stderr of itself.
             self._loop.set_debug(False)
+            self._loop.set_exception_handler(_on_loop_error)
             self._own_descriptors = self._descriptors()
             self._stopping = asyncio.Event()
         return True
@@ -210,6 +242,13 @@ def _quiet_logger() -> logging.Logger:
     quiet = logging.getLogger("endoscope.server.http")
     quiet.setLevel(logging.WARNING)
     return quiet
+
+
+def _on_loop_error(_loop: Any, context: dict[str, Any]) -> None:
+    """Log what nobody else has caught; a connection that is broken off is no news."""
+    error = context.get("exception")
+    ended = error is None or isinstance(error, OSError) or not isinstance(error, Exception)
+    logger.log(logging.DEBUG if ended else logging.ERROR, "%s", context["message"], exc_info=error)
 
 
 def _check_tls(tls: TlsSettings) -> None:

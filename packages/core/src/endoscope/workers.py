@@ -74,6 +74,11 @@ def _is_patched() -> bool:
     return original("threading", "Lock") is not threading.Lock
 
 
+def is_being_patched() -> bool:
+    """Tell whether gevent is there, but has not patched threads, or not yet."""
+    return "gevent" in sys.modules and not _is_patched()
+
+
 def _wait_for_ever() -> None:
     lock = allocate_lock()
     lock.acquire()
