@@ -143,7 +143,6 @@ def test_a_wrong_method_says_which_are_right(service, method, path, allow):
         "!/",
         "!/diagnostic",
         "!/diagnostics/",
-        "!//diagnostics",
         "!/elsewhere",
         "/nothing",
         "/plugins/",
@@ -326,13 +325,13 @@ def test_any_other_error_is_a_500_that_tells_nothing(serve, error, caplog):
     assert service.ask("/plugins").status == 200, "the service goes on"
 
 
-def test_a_handler_that_takes_too_long(serve, monkeypatch):
-    monkeypatch.setattr("endoscope.app._HANDLER_SECONDS", 0.2)
+def test_a_handler_that_takes_too_long(serve, monkeypatch, eventually):
+    monkeypatch.setattr("endoscope.app._HANDLER_SECONDS", 0.05)
     gate = threading.Event()
     service = serve(
         routes=(Route("GET", "/x", lambda _: gate.wait(30) and Json(1), Access.READ, ""),)
     )
-    for _ in range(10):
+    for _ in range(16):  # eight threads, and each of them replaced once
         assert_error(service.ask("/probe/x"), 503, "timed_out")
     assert service.ask("/plugins").status == 503, "every worker is held up"
     gate.set()

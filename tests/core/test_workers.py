@@ -67,8 +67,8 @@ def test_no_signal_is_delivered_to_a_worker(workers):
     assert not {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT} & blocked
 
 
-def test_threads_are_started_only_for_work_and_used_again(workers):
-    assert threads() == []
+def test_threads_are_started_only_for_work_and_used_again(workers, eventually):
+    assert eventually(lambda: threads() == [])
     for _ in range(20):
         workers.call(lambda: None, 5)
     assert len(threads()) <= 2

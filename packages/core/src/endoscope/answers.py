@@ -98,7 +98,9 @@ def _file_response(answer: FileContent, request: QuartRequest, workers: Workers)
     status = 206 if partial else 200
     if request.method == "HEAD":
         workers.submit(answer.file.close)
-        return Response(b"", status=status, headers=headers, content_type=answer.media_type)
+        response = Response(b"", status=status, headers=headers, content_type=answer.media_type)
+        response.headers["Content-Length"] = headers["Content-Length"]  # not that of no body
+        return response
     body = pull(workers, file_chunks(answer.file, start, stop - start))
     response = Response(body, status=status, headers=headers, content_type=answer.media_type)
     response.timeout = None

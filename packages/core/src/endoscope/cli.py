@@ -127,7 +127,7 @@ def _print_json(value: Any) -> None:
 # --- beside the service ------------------------------------------------------------------
 
 
-@commands.command(context_settings={"ignore_unknown_options": True})
+@commands.command(context_settings={"allow_interspersed_args": False})
 @_config_option
 @_no_plugin_option
 @click.argument("program", nargs=-1, required=True, type=click.UNPROCESSED)

@@ -64,7 +64,8 @@ def launch_environment(
 
 def _hand_over(program: Program, source: Configuration, disabled: Sequence[str]) -> NoReturn:
     """Let the Endoscope of the program's own environment do the rest: it has the plugins."""
-    arguments = ["-m", "endoscope", "run"]
+    # -P: the folder that the user stands in may have a module of any name in it.
+    arguments = ["-P", "-m", "endoscope", "run"]
     if source.path:
         arguments += ["--config", str(source.path)]
     for name in disabled:
@@ -83,6 +84,7 @@ def _check_arrival() -> None:
 
 
 def _execute(interpreter: str, arguments: Sequence[str], environment: dict[str, str]) -> NoReturn:
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # as it is where the descriptor was closed before us
+            stream.flush()
     os.execve(interpreter, [interpreter, *arguments], environment)  # noqa: S606  no shell is wanted

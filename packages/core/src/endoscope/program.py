@@ -126,7 +126,7 @@ def check_interpreter(program: Program) -> str:
     probe = "import sys, endoscope; print(sys.executable)"
     try:
         result = subprocess.run(
-            [program.interpreter, "-c", probe],
+            [program.interpreter, "-P", "-c", probe],
             capture_output=True,
             text=True,
             timeout=_PROBE_SECONDS,

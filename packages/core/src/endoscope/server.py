@@ -124,7 +124,8 @@ class Server:
         """Wake the thread if it lets the host go first."""
         with self._lock:
             if self._loop is None and not self._closed:
-                os.write(self._doorbell_rope, b"!")
+                with contextlib.suppress(OSError):
+                    os.write(self._doorbell_rope, b"!")
 
     def _descriptors(self) -> set[int]:
         """Return every descriptor that the loop looks at: its own, listener, connections."""
@@ -163,7 +164,9 @@ class Server:
         except Exception:
             logger.exception("diagnostics have stopped serving")
         finally:
-            self.close()
+            # A host that has closed every descriptor, as daemons do, has closed ours too.
+            with contextlib.suppress(OSError):
+                self.close()
             self._ended.release()
 
     def _settle(self) -> None:
@@ -215,6 +218,7 @@ class Server:
         await worker_serve(
             application, config, sockets=sockets, shutdown_trigger=self._stopping.wait
         )
+        await _end_tasks()
 
     def _hypercorn_config(self) -> Any:
         from hypercorn.config import Config
@@ -242,6 +246,21 @@ def _quiet_logger() -> logging.Logger:
     quiet = logging.getLogger("endoscope.server.http")
     quiet.setLevel(logging.WARNING)
     return quiet
+
+
+async def _end_tasks() -> None:
+    """Cancel what hypercorn leaves behind of connections that were broken off.
+
+    Python would say aloud what it thinks of a loop that is closed over them.
+    """
+    import asyncio
+
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=_ABORT_SECONDS / 2)
+    await asyncio.get_running_loop().shutdown_asyncgens()
 
 
 def _on_loop_error(_loop: Any, context: dict[str, Any]) -> None:

@@ -163,7 +163,10 @@ class Job(Generic[T]):
 
         self.when_done(tell_loop)
         try:
-            await asyncio.wait_for(done.wait(), seconds)
+            # Not `wait_for`: before Python 3.12 that swallows a cancellation which comes
+            # together with the result, and a client that has left would be served for ever.
+            async with asyncio.timeout(seconds):
+                await done.wait()
         except TimeoutError:
             return False
         return True
