@@ -12,6 +12,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import yaml
 
 PROBE = """\
 #!/usr/bin/env python
@@ -301,6 +302,36 @@ def test_the_program_reads_what_is_typed_while_it_runs(launcher):
     host.process.stdin.close()
     assert host.wait() == 0
     assert host.stdout == "got one\ngot two\n"
+
+
+def test_options_after_the_program_are_the_program_s_without_two_dashes_too(launcher, run):
+    words = ["python", "-c", "import sys; print(sys.argv)", "-h", "--config", "of-the-program"]
+    command = ["python", "-m", "endoscope", "run", "--config", launcher.config(), *words]
+    finished = run(command)
+    assert finished.stdout == "['-c', '-h', '--config', 'of-the-program']\n"
+    mistyped = run([*command[:4], "--confg", *command[5:]])
+    assert (mistyped.returncode, mistyped.stdout) == (2, "")
+    assert "--confg" in mistyped.stderr
+
+
+def test_a_program_without_standard_descriptors(launcher, wait_for):
+    closing = ["sh", "-c", 'exec "$@" <&- >&-', "sh", "python", "-m", "endoscope", "run"]
+    config = launcher.config()
+    program = "import sys, time; time.sleep(60 if sys.stdin is sys.stdout is None else 0)"
+    words = ["--config", config, "--", "python", "-c", program]
+    host = launcher.start(words, wrapper=closing, answering=False)
+    section = yaml.safe_load(config.read_text())["plugins"]["experimental_diagnostics"]
+    host.port = int(section["listen"].rpartition(":")[2])
+    wait_for("diagnostics answer", host.answers)
+    assert host.stderr == ""
+
+
+def test_a_host_that_closes_every_descriptor_still_ends(launcher):
+    """Daemons do so: diagnostics are gone then, and the host is not held up."""
+    code = "import os, sys; os.closerange(3, 1000); print('closed', flush=True); sys.exit(6)"
+    finished = launcher.run(["python", "-c", code], grace_seconds=60)
+    assert (finished.returncode, finished.stdout) == (6, "closed\n")
+    assert finished.seconds < 20
 
 
 # --- what cannot be run --------------------------------------------------------------------

@@ -41,6 +41,7 @@ with endoscope.start(settings=settings("one", "secret-one-1")) as one, \\
 TEN_TIMES = """
 def once():
     with endoscope.start(settings=settings("again", "secret-again")) as diagnostics:
+        assert diagnostics.wait_until_serving()
         ask(diagnostics, "secret-again", "/plugins")
         ask(diagnostics, "secret-again", "/memory/dumps")
 

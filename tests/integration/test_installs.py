@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import tarfile
 import time
 from dataclasses import dataclass
@@ -148,6 +149,26 @@ def test_export_without_memory(make_environment, wheels, serve):
     assert not any(path.startswith("/diagnostics/memory") for path in paths(host))
     assert "manifest.json" in archive(host, host.folder)
     assert "pip install endoscope-memory" in host.stderr
+
+
+def test_a_program_of_another_environment_is_run_by_the_endoscope_in_there(
+    make_environment, wheels, launcher, run, tmp_path
+):
+    environment = make_environment()
+    environment.install(*wheels("endoscope", "endoscope_auth"))
+    # Of the folder that the user stands in, neither of the two may import anything.
+    for name in ("yaml.py", "rich.py", "endoscope/__init__.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("raise RuntimeError('the wrong module')")
+    script = tmp_path / "tool"
+    code = "import json, sys; print(json.dumps([sys.argv, sys.executable]))"
+    script.write_text(f"#!{environment.python}\n{code}\n")
+    script.chmod(0o755)
+    own = Path(sys.executable).with_name("endoscope")
+    words = [own, "run", "--config", launcher.config(), "--", "./tool", "--flag"]
+    finished = run(words, cwd=tmp_path)
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert json.loads(finished.stdout) == [["./tool", "--flag"], str(environment.python)]
 
 
 @pytest.fixture(scope="module")

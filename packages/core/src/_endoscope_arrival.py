@@ -27,6 +27,8 @@ VARIABLE = "ENDOSCOPE_RUN"
 # The command lines of processes that run a part of the program itself.
 _WORKERS = ("from multiprocessing.spawn import", "from multiprocessing.forkserver import")
 
+_KEYS = {"pid", "interpreter", "arguments", "config", "disabled", "environment"}
+
 _arrived = False
 
 
@@ -40,6 +42,8 @@ def arrive() -> None:
         run = json.loads(os.environ[VARIABLE])
     except ValueError:
         return
+    if not isinstance(run, dict) or not run.keys() >= _KEYS:
+        return  # somebody else's, or a person's guess at what the variable is for
     if run["pid"] == os.getpid():
         _begin(run)
     elif _is_worker(run):

@@ -11,7 +11,7 @@ import re
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote, urlencode, urlsplit
@@ -35,7 +35,7 @@ class Target:
     """Where a service is and how to be let in. `tls` is None for clear text."""
 
     address: Address
-    secret: str | None = None
+    secret: str | None = field(default=None, repr=False)
     tls: ssl.SSLContext | None = None
 
     @classmethod

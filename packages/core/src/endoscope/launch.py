@@ -46,8 +46,10 @@ def launch_environment(
     if not settings.early(source).enabled:
         return environment
     assembly = assemble(source, disabled=disabled)
-    wanted = assembly.plugins.launch_environment(environment)
-    assembly.stop_workers()
+    try:
+        wanted = assembly.plugins.launch_environment(environment)
+    finally:
+        assembly.stop_workers()
     changes = {
         name: {"set": value, "before": environment.get(name)} for name, value in wanted.items()
     }

@@ -276,7 +276,8 @@ def _check_tls(tls: TlsSettings) -> None:
 
     try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(tls.certificate, tls.key)
+        # With a password, if no right one: without, OpenSSL would ask the host's terminal.
+        context.load_cert_chain(tls.certificate, tls.key, password="")
         if tls.client_ca is not None:
             context.load_verify_locations(tls.client_ca)
     except (ssl.SSLError, OSError) as error:
