@@ -196,7 +196,8 @@ def serve(section, install) -> Iterator[Callable[..., Service]]:
     running: list[endoscope.Diagnostics] = []
 
     def start(
-        plugins: Mapping[str, Any] | None = None,
+        classes: Mapping[str, Any] | None = None,
+        /,
         *,
         routes: tuple[Route, ...] = (),
         door: Any = DoorPlugin,
@@ -206,7 +207,7 @@ def serve(section, install) -> Iterator[Callable[..., Service]]:
             install("door", door)
         if routes:
             install("probe", with_routes(routes))
-        for name, loaded in (plugins or {}).items():
+        for name, loaded in (classes or {}).items():
             install(name, loaded)
         merged = {**section, **settings}
         diagnostics = endoscope.start(settings=merged)

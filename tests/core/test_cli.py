@@ -1,0 +1,280 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from endoscope import Access, FileContent, Json, Route, cli
+
+SECRET = "test-secret-123"
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run the command line in this process; return its exit status, output and errors."""
+
+    def call(*words, **environment):
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "argv", ["endoscope", *words])
+            patched.setenv("COLUMNS", "200")
+            for name, value in environment.items():
+                patched.setenv(name, value)
+            with pytest.raises(SystemExit) as caught:
+                cli.main()
+        out, err = capsys.readouterr()
+        return caught.value.code or 0, out, err
+
+    return call
+
+
+STATUS = {
+    "profiling_active": True,
+    "status": "active",
+    "platform": "linux",
+    "profiler": None,
+    "note": "[/odd] markup",
+    "allocator": {"allocated": 86_100_000, "resident": 999},
+    "problems": [{"severity": "warning", "message": "[red]x[/]", "remedy": "Do [/this]."}],
+}
+DUMPS = [{"name": "b.prof", "size": 57673, "timestamp": 1, "created": "2026-11-24T00:19:53Z"}]
+
+
+@pytest.fixture
+def memory(serve, tmp_path):
+    """Serve routes like those of memory, with what a test wants."""
+    content = tmp_path / "content"
+    content.write_bytes(b"x" * 1000)
+    listed = list(DUMPS)
+
+    def download(request):
+        return FileContent(content.open("rb"), 1000, request.path_parameters["name"])
+
+    def act(request):
+        return Json({"message": f"did {request.path.rsplit('/', 1)[-1]}"})
+
+    def dump(request):
+        return Json(
+            {
+                "message": "Heap dump generated",
+                "dump_path": "/x/b.prof",
+                "size": 57673,
+                "notes": ["none missing"],
+            }
+        )
+
+    def route(method, path, handler):
+        return Route(method, path, handler, Access.ACT, "")
+
+    from endoscope import Plugin, hookimpl
+
+    class Memory(Plugin):
+        @hookimpl
+        def endoscope_routes(self):
+            return [
+                route("GET", "/status", lambda _: Json(STATUS)),
+                route("POST", "/start", act),
+                route("POST", "/stop", act),
+                route("POST", "/dump", dump),
+                route("GET", "/dumps", lambda _: Json(listed)),
+                route("GET", "/dumps/{name}", download),
+            ]
+
+    service = serve({"memory-double": Memory})
+    service.listed = listed
+    return service
+
+
+@pytest.fixture
+def asked(run, memory, monkeypatch):
+    """Run a client command against `memory`, as the memory plugin is asked."""
+    from endoscope import client
+
+    original = client.Client._response
+
+    def redirected(self, method, path, query):
+        return original(self, method, path.replace("/memory/", "/memory-double/"), query)
+
+    monkeypatch.setattr(client.Client, "_response", redirected)
+
+    def call(*words):
+        return run(*words, ENDOSCOPE_URL=f"http://{memory.address}", ENDOSCOPE_SECRET=SECRET)
+
+    return call
+
+
+def test_status_for_a_person(asked):
+    status, out, err = asked("status")
+    assert (status, err) == (0, "")
+    assert "86.1 MB" in out
+    assert "999 B" in out
+    assert "[/odd] markup" in out
+    assert "[red]x[/]" in out
+    assert "Do [/this]." in out
+
+
+def test_status_for_a_script(asked):
+    status, out, _ = asked("status", "--json")
+    assert (status, json.loads(out)) == (0, STATUS)
+
+
+@pytest.mark.parametrize("command", ["start", "stop"])
+def test_start_and_stop(asked, command):
+    assert asked(command) == (0, f"did {command}\n", "")
+    assert json.loads(asked(command, "--json")[1]) == {"message": f"did {command}"}
+
+
+def test_dump_and_dumps(asked, memory):
+    out = asked("dump")[1]
+    assert out.startswith("Heap dump generated: /x/b.prof (57.7 kB)\n")
+    assert "none missing" in out
+    assert "b.prof" in asked("dumps")[1]
+    assert json.loads(asked("dumps", "--json")[1]) == DUMPS
+    memory.listed.clear()
+    assert asked("dumps")[:2] == (0, "no dumps\n")
+
+
+def test_download(asked, memory, tmp_path, monkeypatch):
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert asked("download") == (0, "b.prof (1.0 kB)\n", "")
+    status, out, _ = asked("download", "c.prof", "-o", "own", "--json")
+    assert (status, json.loads(out)) == (0, {"path": "own", "size": 1000})
+    assert sorted(os.listdir(folder)) == ["b.prof", "own"]
+    memory.listed.clear()
+    status, out, err = asked("download")
+    assert (status, out) == (1, "")
+    assert "there is no heap dump" in err
+
+
+def test_plugins(asked):
+    status, out, _ = asked("plugins")
+    assert status == 0
+    assert "example-memory-double" in out
+    rows = json.loads(asked("plugins", "--json")[1])
+    assert {"door", "memory-double"} <= {row["name"] for row in rows}
+
+
+def test_an_error_is_one_message_with_its_remedy(asked):
+    status, out, err = asked("export")
+    assert (status, out) == (1, "")
+    assert err == (
+        "endoscope: nothing is at this path\n  GET /diagnostics lists what can be asked.\n"
+    )
+
+
+# --- which service --------------------------------------------------------------------------------
+
+
+def test_the_service_s_own_configuration(run, memory, write):
+    values = {"listen": str(memory.address), "shared_secret": SECRET}
+    path = write(yaml.safe_dump({"experimental_diagnostics": values}))
+    assert run("plugins", "--config", str(path))[0] == 0
+    assert run("plugins", ENDOSCOPE_CONFIG=str(path))[0] == 0
+
+
+def test_a_secret_file(run, memory, tmp_path):
+    url = f"http://{memory.address}"
+    file = tmp_path / "secret"
+    file.write_text(SECRET + "\n")
+    assert run("plugins", "--url", url, "--secret-file", str(file))[0] == 0
+    file.write_bytes(b"\xff\xfe")
+    status, _, err = run("plugins", "--url", url, "--secret-file", str(file))
+    assert (status, "it is not UTF-8" in err) == (1, True)
+    status, _, err = run("plugins", "--url", url, "--secret-file", "/no/such")
+    assert (status, "No such file" in err) == (1, True)
+
+
+def test_a_wrong_secret_is_not_repeated(run, memory):
+    status, out, err = run(
+        "plugins", "--url", f"http://{memory.address}", "--secret", "hunter2-hunter2"
+    )
+    assert status == 1
+    assert "valid credentials are needed" in err
+    assert "hunter2" not in out + err
+
+
+@pytest.mark.parametrize(
+    "words", [["no-such-command"], ["status", "--no-such-option"], ["run"], ["export", "x"]]
+)
+def test_what_nobody_can_mean(run, words):
+    status, out, err = run(*words)
+    assert (status, out) == (2, "")
+    assert "Usage:" in err or "Error" in err
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["run", "--help"], ["--version"]])
+def test_help_and_version(run, words):
+    status, out, err = run(*words)
+    assert (status, err) == (0, "")
+    assert out
+
+
+def test_every_command_says_what_it_does():
+    for name, command in cli.commands.commands.items():
+        assert command.help, name
+        assert CliRunner().invoke(cli.commands, [name, "--help"]).exit_code == 0
+
+
+# --- doctor and run -------------------------------------------------------------------------------
+
+
+def test_doctor_ends_with_1_if_something_is_missing(run, write, section):
+    path = write(yaml.safe_dump({"experimental_diagnostics": section}))
+    status, out, err = run("doctor", "--config", str(path))
+    assert (status, err) == (1, "")
+    assert "no authenticator is installed" in out
+    status, out, _ = run("doctor", "--config", str(path), "--json")
+    assert status == 1
+    assert "error" in {problem["severity"] for problem in json.loads(out)}
+
+
+def test_doctor_ends_with_0_if_nothing_is(run, write, section):
+    path = write(
+        yaml.safe_dump({"experimental_diagnostics": {**section, "allow_unauthenticated": True}})
+    )
+    status, out, _ = run("doctor", "--config", str(path))
+    assert status == 0
+    assert "the configuration is valid" in out
+
+
+def test_doctor_shows_brackets_as_they_are(run, write, section):
+    values = {**section, "allow_unauthenticated": True, "[/x]": {"a": 1}, "listen": "[::1]:0"}
+    path = write(yaml.safe_dump({"experimental_diagnostics": values}))
+    status, out, err = run("doctor", "--config", str(path))
+    assert (status, err) == (0, "")
+    assert "[/x]" in out
+    assert "[::1]:0 is free" in out
+
+
+def test_mistakes_end_with_2(run, write, section):
+    values = {**section, "listen": "x", "grace_seconds": -1}
+    path = write(yaml.safe_dump({"experimental_diagnostics": values}))
+    status, out, err = run("run", "--config", str(path), "--", sys.executable, "-c", "print(1)")
+    assert (status, out) == (2, "")
+    assert err.startswith("endoscope: 2 mistakes in the settings:\n")
+    assert "Traceback" not in err
+
+
+def test_run_without_diagnostics_is_the_program(tmp_path):
+    program = "import sys; print(sys.argv); sys.exit(5)"
+    result = subprocess.run(
+        [sys.executable, "-m", "endoscope", "run", sys.executable, "-c", program, "--config", "-x"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (result.returncode, result.stderr) == (5, "")
+    assert result.stdout == "['-c', '--config', '-x']\n"
+
+
+def test_run_what_does_not_exist(run):
+    status, out, err = run("run", "--", "no-such-program")
+    assert (status, out) == (2, "")
+    assert "no-such-program: no such program" in err
