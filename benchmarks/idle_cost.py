@@ -5,7 +5,7 @@
 Starts the same small host (`idle_host.py`, a WSGI application on the standard library's
 server) in several ways, one after the other, `--repeat` rounds, each round in another
 order, and prints a table: medians, and in parentheses the median of the differences (of
-the ratios, for requests per second) to the plain start of the same round.
+the ratios, for what is said of requests) to the plain start of the same round.
 
 Everything happens on loopback and in a temporary folder. All ways use interpreters that
 differ in one thing: whether Endoscope's `.pth` file is in their site-packages. Bytecode is
@@ -80,7 +80,7 @@ ACTIVE = Way("the same, profiling", config="jemalloc", launcher=True, jemalloc=T
 
 @dataclass(frozen=True)
 class Figures:
-    """What one start of the host showed: seconds since the start, bytes, requests per second.
+    """What one start of the host showed: seconds, bytes, requests per second.
 
     `asked` is how long diagnostics took for their first answer, `rss_asked` the resident
     memory after it.
@@ -94,6 +94,7 @@ class Figures:
     asked: float
     rss_asked: int
     requests: float
+    cpu_per_request: float
 
 
 @dataclass(frozen=True)
@@ -285,6 +286,9 @@ def measure(place: Place, way: Way, seconds: float) -> Figures:
         cpu = child.activity().cpu
         asked = child.ask_diagnostics("GET", "/diagnostics") if way.diagnosed else 0.0
         child.settle()
+        rss_asked = child.memory()[0]
+        before = child.activity().cpu
+        requests = requests_per_second(child.port, seconds)
         return Figures(
             first_line=child.first_line,
             first_answer=child.first_answer,
@@ -292,8 +296,9 @@ def measure(place: Place, way: Way, seconds: float) -> Figures:
             rss=rss,
             pss=pss,
             asked=asked,
-            rss_asked=child.memory()[0],
-            requests=requests_per_second(child.port, seconds),
+            rss_asked=rss_asked,
+            requests=requests,
+            cpu_per_request=(child.activity().cpu - before) / (requests * seconds),
         )
 
 
@@ -313,7 +318,7 @@ def requests_per_second(port: int, seconds: float) -> float:
     """Have the host answer as many requests as it can."""
     if shutil.which("wrk") is None:
         return _requests_without_wrk(port, seconds)
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s"]
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s"]
     result = subprocess.run(
         [*command, f"http://127.0.0.1:{port}/"],
         capture_output=True,
@@ -354,7 +359,7 @@ def table(
     """Yield the lines of the table, in Markdown."""
     titles = ("", "host's first line, s", "host's first answer, s", "CPU until settled, s")
     titles += ("RSS, MB", "PSS, MB", "Endoscope's first answer, s", "RSS after it, MB")
-    titles += ("requests/s",)
+    titles += ("requests/s", "CPU per request, µs")
     titles += ("idle: CPU, ms", "context switches", "threads")
     yield row(titles)
     yield row(["---", *["---:"] * (len(titles) - 1)])
@@ -366,9 +371,12 @@ def table(
             differences = [read(one) - read(other) for one, other in pairs]
             return statistics.median(map(read, own)), statistics.median(differences)  # noqa: B023
 
-        ratios = [one.requests / other.requests for one, other in zip(own, plain, strict=True)]
+        def ratio(read: Callable[[Figures], float]) -> tuple[float, float]:
+            pairs = zip(own, plain, strict=True)  # noqa: B023  as above
+            ratios = [read(one) / read(other) for one, other in pairs]
+            return statistics.median(map(read, own)), statistics.median(ratios)  # noqa: B023
+
         asked = f"{statistics.median(figure.asked for figure in own):.3f}"
-        requests = f"{statistics.median(figure.requests for figure in own):.0f}"
         yield row(
             (
                 way.title,
@@ -379,7 +387,8 @@ def table(
                 "{:.1f} ({:+.1f})".format(*median(lambda figure: figure.pss / 1e6)),
                 asked if way.diagnosed else "",
                 "{:.1f} ({:+.1f})".format(*median(lambda figure: figure.rss_asked / 1e6)),
-                f"{requests} ({statistics.median(ratios):.2f})",
+                "{:.0f} ({:.2f})".format(*ratio(lambda figure: figure.requests)),
+                "{:.0f} ({:.2f})".format(*ratio(lambda figure: figure.cpu_per_request * 1e6)),
                 f"{idle[way].cpu * 1000:.1f}",
                 str(idle[way].switches),
                 str(idle[way].threads),
@@ -406,9 +415,12 @@ def parse_arguments() -> argparse.Namespace:
             raise argparse.ArgumentTypeError("between 0 and 120")
         return value
 
+    def whole(text: str) -> int:
+        return max(1, round(number(text)))
+
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
-    parser.add_argument("--repeat", type=number, default=5, help="rounds (5)")
-    parser.add_argument("--seconds", type=number, default=3.0, help="of requests per start (3)")
+    parser.add_argument("--repeat", type=whole, default=5, help="rounds (5)")
+    parser.add_argument("--seconds", type=whole, default=3, help="of requests per start (3)")
     parser.add_argument("--idle", type=number, default=10.0, help="seconds to stay idle (10)")
     parser.add_argument("--active", action="store_true", help="measure profiling, too")
     parser.add_argument("--without-jemalloc", action="store_true", help="where there is none")
@@ -428,8 +440,8 @@ def main() -> None:
         for way in ways:
             with running(place, way):
                 pass
-        for number in range(int(arguments.repeat)):
-            say(f"round {number + 1} of {int(arguments.repeat)}")
+        for number in range(arguments.repeat):
+            say(f"round {number + 1} of {arguments.repeat}")
             turn = number % len(ways)
             for way in ways[turn:] + ways[:turn]:
                 figures[way].append(measure(place, way, arguments.seconds))

@@ -112,12 +112,12 @@ def test_every_failure_looks_the_same(bearer, authorization):
         ("DELETE", "/plugins"),
     ],
 )
-def test_every_request_is_judged_wherever_it_goes(bearer, method, path):
-    assert_refused(bearer.ask(path, method, authorization=None))
+def test_every_request_is_judged_wherever_it_goes(serve, method, path):
+    assert_refused(serve(routes=ROUTES).ask(path, method, authorization=None))
 
 
-def test_head_without_credentials(bearer):
-    reply = bearer.ask("", "HEAD", authorization=None)
+def test_head_without_credentials(serve):
+    reply = serve().ask("", "HEAD", authorization=None)
     assert reply.status == 401
     assert reply.headers["www-authenticate"] == 'Bearer realm="diagnostics"'
     assert reply.body == b""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -304,6 +305,27 @@ def test_a_client_that_stalls_delays_the_stop_by_the_grace_period_only(
         client.close()
     assert eventually(lambda: our_threads() == [])
     assert [r for r in caplog.records if r.levelno >= logging.ERROR] == []
+
+
+def test_a_signal_handler_may_stop_it_once_more(serve):
+    service = serve(routes=(Route("GET", "/s", endless, Access.READ, ""),), grace_seconds=1)
+    stopped = []
+
+    def handle(_number, _frame):
+        service.diagnostics.stop()
+        stopped.append(1)
+
+    before = signal.signal(signal.SIGALRM, handle)
+    try:
+        with service.connect() as client:
+            client.sendall(service.request_line("/diagnostics/probe/s").encode())
+            assert client.recv(100)
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
+            service.diagnostics.stop()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert stopped == [1]
 
 
 def test_a_request_in_flight_is_answered_within_the_grace_period(serve, eventually):

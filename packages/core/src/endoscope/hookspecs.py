@@ -107,9 +107,11 @@ def endoscope_archive_members() -> Iterable[ArchiveMember]:
 def endoscope_manifest_entries() -> Iterable[ManifestEntry]:
     """Return facts for the manifest. Called once per export, after the members were sent.
 
-    @hookimpl
-    def endoscope_manifest_entries(self):
-        return [ManifestEntry("threads", "count", threading.active_count())]
+    Under a time limit.
+
+        @hookimpl
+        def endoscope_manifest_entries(self):
+            return [ManifestEntry("threads", "count", threading.active_count())]
     """
 
 

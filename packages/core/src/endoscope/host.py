@@ -67,17 +67,18 @@ class Diagnostics:
         with self._lock:
             server, assembly = self._server, self._assembly
             self._server = self._assembly = self._listener = None
-            # In a forked child all of it is the parent's.
-            if server is None or assembly is None or self._pid != os.getpid():
-                return
-            until = time.monotonic() + assembly.settings.core.grace_seconds
-            forking.unwatch(self)
-            atexit.unregister(self.stop)
-            server.stop()
-            try:
-                assembly.plugins.stop(until - time.monotonic())
-            finally:
-                assembly.stop_workers()
+        # In a forked child all of it is the parent's.
+        if server is None or assembly is None or self._pid != os.getpid():
+            return
+        # Without the lock: a signal handler may call this again while it waits.
+        until = time.monotonic() + assembly.settings.core.grace_seconds
+        forking.unwatch(self)
+        atexit.unregister(self.stop)
+        server.stop()
+        try:
+            assembly.plugins.stop(until - time.monotonic())
+        finally:
+            assembly.stop_workers()
 
     def drop(self) -> None:
         """Close what a forked child inherited of this. Called in the child only."""
