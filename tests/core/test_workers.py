@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 import threading
 import time
@@ -259,10 +260,13 @@ def test_a_thread_that_cannot_be_started_costs_no_capacity(workers, monkeypatch)
     assert workers.call(lambda: "works", 5) == "works"
 
 
-def test_our_threads_are_told_from_the_host_s(workers):
+def test_our_threads_are_told_from_the_host_s(workers, eventually):
+    # Threads of an earlier test may still be on their way out.
+    assert eventually(lambda: len(os.listdir("/proc/self/task")) == threading.active_count())
     before = threads_of_others()
-    gate = threading.Event()
-    job = workers.submit(gate.wait)
+    gate, entered = threading.Event(), threading.Event()
+    job = workers.submit(lambda: entered.set() or gate.wait())
+    assert entered.wait(5)
     assert threads_of_others() == before
     stranger = threading.Thread(target=gate.wait)
     stranger.start()

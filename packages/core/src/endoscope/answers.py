@@ -12,7 +12,7 @@ from werkzeug.http import quote_etag
 
 from endoscope.contributions import Answer, ByteStream, FileContent, Json, Text
 from endoscope.errors import EndoscopeError, RangeNotSatisfiableError
-from endoscope.streams import file_chunks, pull
+from endoscope.streams import close_chunks, file_chunks, pull
 from endoscope.workers import Workers
 
 # One range of bytes (RFC 9110, section 14.1.2); anything else is answered with the whole.
@@ -53,9 +53,7 @@ def discard(answer: Answer) -> None:
         case FileContent(file):
             file.close()
         case ByteStream(chunks):
-            close = getattr(chunks, "close", None)
-            if close is not None:
-                close()
+            close_chunks(chunks)
 
 
 def _encoded(text: str) -> bytes:

@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTo
 
 from endoscope.access import SECURITY_HEADERS, check_access
 from endoscope.answers import discard, error_response, to_response
-from endoscope.contributions import Answer, Granted, Request, Route
+from endoscope.contributions import PREFIX, Answer, Granted, Request, Route
 from endoscope.errors import (
     BadRequestError,
     EndoscopeError,
@@ -22,8 +22,6 @@ from endoscope.errors import (
     TooLargeError,
 )
 from endoscope.workers import Workers
-
-PREFIX = "/diagnostics"
 
 _HANDLER_SECONDS = 60.0
 _LARGEST_BODY = 64 * 1024

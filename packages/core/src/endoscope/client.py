@@ -18,10 +18,9 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from endoscope import settings
 from endoscope.configuration import Configuration
+from endoscope.contributions import PREFIX
 from endoscope.errors import ServiceError
 from endoscope.listener import Address, parse_address
-
-PREFIX = "/diagnostics"
 
 _SECONDS = 60.0
 _CHUNK = 256 * 1024

@@ -17,6 +17,9 @@ from typing import Any, BinaryIO, Generic, Literal, Protocol, TypeVar
 S = TypeVar("S")
 T = TypeVar("T")
 
+# Where everything lives on the listener.
+PREFIX = "/diagnostics"
+
 Severity = Literal["info", "warning", "error"]
 
 

@@ -7,9 +7,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from endoscope.app import PREFIX
 from endoscope.assembly import Assembly
-from endoscope.contributions import Access, Answer, Json, Parameter, Request, Route, Text
+from endoscope.contributions import PREFIX, Access, Answer, Json, Parameter, Request, Route, Text
 
 
 class Index:

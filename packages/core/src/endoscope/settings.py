@@ -414,9 +414,7 @@ def _unknown_variables(model: type[BaseModel]) -> tuple[Mistake, ...]:
     unknown = [
         name
         for name in sorted(os.environ)
-        if name.startswith(ENVIRONMENT_PREFIX)
-        and name not in RESERVED_VARIABLES
-        and name.split("__")[0].upper() not in known
+        if (key := _key(name)) and key[0] not in model.model_fields
     ]
     return tuple(
         Mistake(

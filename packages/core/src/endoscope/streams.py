@@ -40,7 +40,7 @@ async def pull(workers: Workers, chunks: Iterator[bytes]) -> AsyncIterator[bytes
             ahead = _submit(workers, chunks)
             yield chunk
     finally:
-        ahead.when_done(lambda: _close(workers, chunks))
+        ahead.when_done(lambda: _submit_close(workers, chunks))
 
 
 def _submit(workers: Workers, chunks: Iterator[bytes]) -> Job[bytes]:
@@ -66,12 +66,17 @@ async def _outcome(job: Job[bytes]) -> bytes:
         raise BrokenStreamError(str(error)) from error
 
 
-def _close(workers: Workers, chunks: Iterator[bytes]) -> None:
+def _submit_close(workers: Workers, chunks: Iterator[bytes]) -> None:
+    # When the workers are stopped already, the process is ending anyway.
+    with contextlib.suppress(EndoscopeError):
+        workers.submit(lambda: close_chunks(chunks))
+
+
+def close_chunks(chunks: Iterator[bytes]) -> None:
+    """Free what an iterator of chunks holds, if it is of a kind that holds something."""
     close = getattr(chunks, "close", None)
     if close is not None:
-        # When the workers are stopped already, the process is ending anyway.
-        with contextlib.suppress(EndoscopeError):
-            workers.submit(close)
+        close()
 
 
 def file_chunks(file: BinaryIO, start: int, length: int) -> Iterator[bytes]:

@@ -64,6 +64,7 @@ def endoscope_contract(endoscope_client: Client) -> Callable[[str], None]:
     It fails the test if the plugin named is not loaded, has a recorded failure, implements
     nothing, or has a parameterless GET route that does not answer.
     """
+    from endoscope.contributions import PREFIX
 
     def check(name: str) -> None:
         reports = {row["name"]: row for row in endoscope_client.ask("GET", "/plugins")}
@@ -71,7 +72,7 @@ def endoscope_contract(endoscope_client: Client) -> Callable[[str], None]:
         assert not reports[name]["failures"], reports[name]["failures"]
         assert reports[name]["hooks"], f"{name} implements no hook"
         for route in endoscope_client.ask("GET", "")["routes"]:
-            path = route["path"].removeprefix("/diagnostics")
+            path = route["path"].removeprefix(PREFIX)
             if path.startswith(f"/{name}/") and route["method"] == "GET" and "{" not in path:
                 endoscope_client.fetch("GET", path)
 

@@ -28,8 +28,8 @@ T = TypeVar("T")
 
 # Faults are raised in the thread that commits them; blocking them would turn a report by
 # faulthandler into a silent kill.
-_ours: set[int] = set()  # native ids of our running threads
 _FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT}
+_ours: set[int] = set()  # native ids of our running threads
 
 
 def original(module: str, name: str) -> Any:
