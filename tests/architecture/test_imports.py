@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,12 +36,15 @@ ORDER = [
     "launch",
     "client",
     "doctor",
+    "sizes",
+    "top_view",
     "cli",
 ]
 # Outside of the order: the public names, and what stands on them.
 ON_TOP = {"__init__", "__main__", "testing"}
 
-PLUGINS = {"auth": set(), "memory": set(), "export": set()}
+# What of ours each plugin may import beside core's root.
+PLUGINS = {"auth": set(), "memory": {"endoscope_profiles"}, "export": set()}
 
 
 def imported(file: Path) -> set[str]:
@@ -73,13 +77,19 @@ def test_core_imports_from_below_only(module):
 
 @pytest.mark.parametrize("plugin", sorted(PLUGINS))
 def test_plugins_import_core_s_root_and_themselves_only(plugin):
-    own = f"endoscope_{plugin}"
+    own = {f"endoscope_{plugin}", *PLUGINS[plugin]}
     for file in (PACKAGES / plugin / "src").rglob("*.py"):
         for name in imported(file):
             package, _, module = name.partition(".")
-            if package.startswith("endoscope") and package != own:
+            if package.startswith("endoscope") and package not in own:
                 assert package == "endoscope", f"{file} imports {name}"
                 assert module not in ORDER or module == "hookspecs", f"{file} imports {name}"
+
+
+def test_profiles_imports_itself_and_the_standard_library_only():
+    for file in (PACKAGES / "profiles" / "src").rglob("*.py"):
+        packages = {name.partition(".")[0] for name in imported(file)}
+        assert packages <= {"endoscope_profiles", *sys.stdlib_module_names}, file
 
 
 def test_core_imports_no_plugin():
