@@ -33,6 +33,9 @@ say "Switch heap profiling on, and send traffic for 10 seconds"
 step endoscope start
 step python -m leaky_service.traffic --url "http://127.0.0.1:$port" --seconds 10
 
+say "Which functions hold the memory?"
+step endoscope top --limit 3
+
 say "Take a dump, and see where things stand"
 step endoscope dump
 step endoscope status
@@ -46,10 +49,10 @@ printf '\n$ tar -xOzf %s manifest.txt\n' "$archive"
 tar -xOzf "$archive" manifest.txt
 
 if command -v jeprof >/dev/null; then
-    say "The native leak, by jemalloc's own tool"
+    say "The same by jemalloc's own tool"
     dump=$(ls "$results"/output/memory/*.prof | tail -n 1)
-    printf '$ jeprof --text %s %s\n' "$(realpath "$(command -v python)")" "$dump"
-    jeprof --text "$(realpath "$(command -v python)")" "$dump" 2>/dev/null | head -n 8
+    printf '$ jeprof --text %s\n' "$dump"
+    jeprof --text "$dump" 2>/dev/null | head -n 8
 fi
 
 say "Done: the service is being stopped. The archive lies at"

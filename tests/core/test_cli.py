@@ -9,7 +9,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from endoscope import Access, FileContent, Json, Route, cli
+from endoscope import Access, FileContent, Json, Parameter, Route, cli
 
 SECRET = "test-secret-123"
 
@@ -41,6 +41,28 @@ STATUS = {
     "allocator": {"allocated": 86_100_000, "resident": 999},
     "problems": [{"severity": "warning", "message": "[red]x[/]", "remedy": "Do [/this]."}],
 }
+TOP = {
+    "profiler": "jemalloc",
+    "sees": "everything",
+    "profiling_since": "2026-11-24T00:19:53Z",
+    "sample_interval_bytes": 524288,
+    "live_bytes": 20_000_000,
+    "live_bytes_error": 3_000_000,
+    "resident_bytes": 100_000_000,
+    "coverage": 0.2,
+    "stacks_in_all": 42,
+    "stacks": [
+        {
+            "bytes": 10_000_000,
+            "bytes_error": 2_000_000,
+            "objects": 5,
+            "objects_error": 1,
+            "share": 0.5,
+            "frames": [{"function": "leak[0]", "file": "/srv/app.py", "line": 7}],
+        }
+    ],
+    "notes": [],
+}
 DUMPS = [{"name": "b.prof", "size": 57673, "timestamp": 1, "created": "2026-11-24T00:19:53Z"}]
 
 
@@ -55,7 +77,8 @@ def memory(serve, tmp_path):
         return FileContent(content.open("rb"), 1000, request.path_parameters["name"])
 
     def act(request):
-        return Json({"message": f"did {request.path.rsplit('/', 1)[-1]}"})
+        wish = f" with {request.body.decode()}" if request.body else ""
+        return Json({"message": f"did {request.path.rsplit('/', 1)[-1]}{wish}"})
 
     def dump(request):
         return Json(
@@ -67,6 +90,9 @@ def memory(serve, tmp_path):
             }
         )
 
+    def top(request):
+        return Json({**TOP, "asked": request.query["limit"]})
+
     def route(method, path, handler):
         return Route(method, path, handler, Access.ACT, "")
 
@@ -77,6 +103,7 @@ def memory(serve, tmp_path):
         def endoscope_routes(self):
             return [
                 route("GET", "/status", lambda _: Json(STATUS)),
+                Route("GET", "/top", top, Access.READ, "", (Parameter("limit", ""),)),
                 route("POST", "/start", act),
                 route("POST", "/stop", act),
                 route("POST", "/dump", dump),
@@ -96,8 +123,8 @@ def asked(run, memory, monkeypatch):
 
     original = client.Client._response
 
-    def redirected(self, method, path, query):
-        return original(self, method, path.replace("/memory/", "/memory-double/"), query)
+    def redirected(self, method, path, *rest):
+        return original(self, method, path.replace("/memory/", "/memory-double/"), *rest)
 
     monkeypatch.setattr(client.Client, "_response", redirected)
 
@@ -122,10 +149,29 @@ def test_status_for_a_script(asked):
     assert (status, json.loads(out)) == (0, STATUS)
 
 
-@pytest.mark.parametrize("command", ["start", "stop"])
-def test_start_and_stop(asked, command):
-    assert asked(command) == (0, f"did {command}\n", "")
-    assert json.loads(asked(command, "--json")[1]) == {"message": f"did {command}"}
+def test_start_and_stop(asked):
+    wish = 'with {"sample_interval_bytes": null, "discard": false}'
+    assert asked("start") == (0, f"did start {wish}\n", "")
+    assert asked("stop") == (0, "did stop\n", "")
+    assert json.loads(asked("stop", "--json")[1]) == {"message": "did stop"}
+
+
+def test_start_with_another_interval(asked):
+    wish = 'with {"sample_interval_bytes": 65536, "discard": true}'
+    out = asked("start", "--interval", "65536", "--discard")[1]
+    assert out == f"did start {wish}\n"
+
+
+def test_top_for_a_person(asked):
+    status, out, err = asked("top", "-n", "1")
+    assert (status, err) == (0, "")
+    assert "10.0 MB ± 2.0 MB in 5 ± 1 blocks" in out
+    assert "leak[0]  /srv/app.py:7" in out
+    assert "... and 41 smaller stacks" in out
+
+
+def test_top_for_a_script(asked):
+    assert json.loads(asked("top", "--json", "-n", "1")[1]) == {**TOP, "asked": "1"}
 
 
 def test_dump_and_dumps(asked, memory):

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-OURS = ("core", "auth", "memory", "export")
+OURS = ("core", "auth", "profiles", "memory", "export")
 ATTACKERS = sorted(p.name for p in (ROOT / "tests" / "example_plugins").iterdir() if p.is_dir())
 SERVICE = "import time; time.sleep(60)"
 
@@ -124,9 +125,10 @@ def test_each_package_adds_its_own(make_environment, wheels, serve, refused, nee
     assert paths(host) == {"/diagnostics", "/diagnostics/plugins"}
     host.stop()
 
-    environment.install(*wheels("endoscope_memory"))
+    environment.install(*wheels("endoscope_profiles", "endoscope_memory"))
     host = serve(environment)
-    assert host.get("/memory/status")["heap_dumps_available"] is True
+    status = host.get("/memory/status")
+    assert (status["heap_dumps_available"], status["python_frames"]) == (True, True)
     assert "/diagnostics/export" not in paths(host)
     host.stop()
 
@@ -140,6 +142,34 @@ def test_each_package_adds_its_own(make_environment, wheels, serve, refused, nee
     assert {"memory/status.json", "threads/stacks.txt", "router-binary"} <= set(members)
     assert "threads" in {row["plugin"] for row in manifest["entries"]}
     assert manifest["failures"] == []
+
+
+def test_without_a_compiler_it_installs_and_does_what_it_can(
+    make_environment, wheels, serve, uv, run, environment, tmp_path, needs
+):
+    needs("libjemalloc")
+    no_compiler = {**environment, "CC": "/bin/false"}
+    # Not in the checkout, where an earlier build may have left what a compiler made.
+    source = tmp_path / "source"
+    leave_out = shutil.ignore_patterns("build", "*.so", "*.egg-info")
+    shutil.copytree(ROOT / "packages" / "memory", source, ignore=leave_out)
+    words = [uv, "build", "--wheel", "--out-dir", tmp_path, source]
+    built = run(words, seconds=120, environment=no_compiler)
+    assert built.returncode == 0, built.stderr
+    assert 'building extension "endoscope_memory._native" failed' in built.stderr
+    bare = make_environment()
+    names = ("endoscope", "endoscope_auth", "endoscope_profiles")
+    bare.install(*wheels(*names), *tmp_path.glob("*.whl"))
+    host = serve(bare)
+    status = host.get("/memory/status")
+    assert (status["profiler"], status["python_frames"]) == ("jemalloc", False)
+    (problem,) = status["problems"]  # small objects are seen: they come from malloc
+    assert "C functions only" in problem["message"]
+    assert "apt-get install gcc python3-dev" in problem["remedy"]
+    host.post("/memory/start")
+    name = host.post("/memory/dump")["name"]
+    assert host.ask("GET", f"/memory/dumps/{name}").body.startswith(b"heap_v2/")
+    assert host.get("/memory/top")["stacks_in_all"] >= 0
 
 
 def test_export_without_memory(make_environment, wheels, serve):
@@ -176,7 +206,8 @@ def attacked(make_environment, wheels, module_launcher, wait_for):
     """Run a host with every plugin that breaks a rule beside ours."""
     environment = make_environment()
     names = [f"example_{name}" for name in ATTACKERS]
-    environment.install(*wheels(*(f"endoscope{n}" for n in ("", "_auth", "_memory", "_export"))))
+    ours = ("", "_auth", "_profiles", "_memory", "_export")
+    environment.install(*wheels(*(f"endoscope{name}" for name in ours)))
     environment.install(*wheels(*names))
     host = start_in(module_launcher, environment, export={"contributor_seconds": 0.5})
     wait_for("an answer", host.answers)

@@ -12,10 +12,7 @@ from endoscope_memory import preload
 from endoscope_memory.settings import MemorySettings
 
 _HERE = Path(__file__).parent
-_PROFILED = {
-    "MALLOC_CONF": "prof:true,prof_active:false,lg_prof_sample:12",
-    "PYTHONMALLOC": "malloc",
-}
+_PROFILED = {"MALLOC_CONF": "prof:true,prof_active:false,lg_prof_sample:12"}
 
 
 def _clean_environment():
@@ -56,6 +53,12 @@ def hosted():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def without_native():
+    """Return what a snippet begins with where the native part shall be missing."""
+    return "import sys; sys.modules['endoscope_memory._native'] = None\n"
 
 
 @pytest.fixture(scope="session")

@@ -17,10 +17,10 @@ def make_plugin(directory, **settings):
     )
 
 
-def ask(plugin, method, path):
+def ask(plugin, method, path, body=b"", **query):
     """Call the handler of the route that `path` leads to."""
     for route in plugin.endoscope_routes():
         pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>.+)", route.path)
         if route.method == method and (match := re.fullmatch(pattern, path, re.DOTALL)):
-            return route.handler(Request(method, path, match.groupdict()))
+            return route.handler(Request(method, path, match.groupdict(), query, body=body))
     raise LookupError(f"{method} {path}")

@@ -14,7 +14,7 @@ def test_the_status_and_every_dump_are_members(hosted, folder):
     (folder / "notes.txt").write_text("none of ours")
     status, *dumps = archive.members(*parts(hosted, folder))
     assert (status.path, status.group) == ("status.json", "memory")
-    assert json.loads(status.source())["status"] == "not_available"
+    assert json.loads(status.source())["status"] == "inactive"
     assert {(member.path, member.group) for member in dumps} == {
         ("a.prof", "memory"),
         ("b.prof", "memory"),
@@ -32,11 +32,11 @@ def test_the_manifest_says_what_there_is_and_what_is_wrong(hosted, folder):
     assert "jemalloc is not loaded" in facts.pop("problem")
     assert {entry.section for entry in entries} == {"memory"}
     assert facts == {
-        "profiler": None,
-        "status": "not_available",
+        "profiler": "sampler",
+        "status": "inactive",
         "active_since": None,
-        "sample_interval_bytes": None,
-        "python_frames": False,
+        "sample_interval_bytes": 524288,
+        "python_frames": True,
         "dumps": 2,
         "dumps_bytes": 10,
     }

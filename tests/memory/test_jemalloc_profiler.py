@@ -1,12 +1,14 @@
 import pytest
 
 from endoscope_memory.profilers.jemalloc import JemallocProfiler
+from endoscope_memory.settings import MemorySettings
 
 AVAILABILITY = """
 import json
 from dataclasses import asdict
 from endoscope_memory.profilers.jemalloc import JemallocProfiler
-print(json.dumps(asdict(JemallocProfiler().availability)))
+from endoscope_memory.settings import MemorySettings
+print(json.dumps(asdict(JemallocProfiler(MemorySettings()).availability)))
 """
 WITHOUT_PROF = """
 #include <string.h>
@@ -83,18 +85,29 @@ def test_a_build_with_a_prefix_reads_its_own_variable(plain, compiled):
 @pytest.mark.parametrize(
     ("options", "environment", "message"),
     [
-        ((), {"PYTHONMALLOC": None}, "PYTHONMALLOC is not set"),
+        ((), {}, "PYTHONMALLOC is not set"),
         ((), {"PYTHONMALLOC": "pymalloc"}, "PYTHONMALLOC is pymalloc"),
-        (("-E",), {}, "-E or -I"),
-        (("-I",), {}, "-E or -I"),
-        ((), {"MALLOC_CONF": "prof:true, lg_prof_sample:12"}, "there is a blank"),
+        (("-E",), {"PYTHONMALLOC": "malloc"}, "-E or -I"),
+        (("-I",), {"PYTHONMALLOC": "malloc"}, "-E or -I"),
     ],
 )
-def test_what_the_profile_lacks_is_a_caveat(under_jemalloc, options, environment, message):
-    found = under_jemalloc(AVAILABILITY, options=options, **environment).answer
+def test_without_the_native_part_small_objects_and_python_stacks_are_missing(
+    under_jemalloc, without_native, options, environment, message
+):
+    snippet = without_native + AVAILABILITY
+    found = under_jemalloc(snippet, options=options, **environment).answer
     assert found["obstacles"] == []
-    (caveat,) = found["caveats"]
-    assert message in caveat["message"]
+    stacks, small = found["caveats"]
+    assert "C functions only: The native part of endoscope-memory is missing" in stacks["message"]
+    assert "gcc python3-dev" in stacks["remedy"]
+    assert message in small["message"]
+    assert small["remedy"]
+
+
+def test_a_mistake_in_the_options_is_a_caveat(under_jemalloc):
+    environment = {"MALLOC_CONF": "prof:true, lg_prof_sample:12"}
+    (caveat,) = under_jemalloc(AVAILABILITY, **environment).answer["caveats"]
+    assert "there is a blank" in caveat["message"]
     assert caveat["remedy"]
 
 
@@ -107,7 +120,12 @@ def test_another_allocator_in_front_is_a_caveat(under_jemalloc, libjemalloc, com
         "extern void *__libc_realloc(void *, unsigned long);"
         "void *realloc(void *block, unsigned long size) { return __libc_realloc(block, size); }"
         "extern void *__libc_calloc(unsigned long, unsigned long);"
-        "void *calloc(unsigned long n, unsigned long size) { return __libc_calloc(n, size); }",
+        "void *calloc(unsigned long n, unsigned long size) { return __libc_calloc(n, size); }"
+        "extern void *__libc_memalign(unsigned long, unsigned long);"
+        "int posix_memalign(void **to, unsigned long at, unsigned long size)"
+        "{ *to = __libc_memalign(at, size); return *to ? 0 : 12; }"
+        "void *aligned_alloc(unsigned long at, unsigned long size)"
+        "{ return __libc_memalign(at, size); }",
     )
     preload = f"{other}:{libjemalloc}"
     (caveat,) = under_jemalloc(AVAILABILITY, LD_PRELOAD=preload).answer["caveats"]
@@ -116,13 +134,14 @@ def test_another_allocator_in_front_is_a_caveat(under_jemalloc, libjemalloc, com
 
 @pytest.mark.parametrize(("wanted", "caveats"), [(None, 0), (4096, 0), (8192, 1)])
 def test_an_interval_other_than_the_wanted_one_is_a_caveat(under_jemalloc, wanted, caveats):
-    snippet = AVAILABILITY.replace("JemallocProfiler()", f"JemallocProfiler({wanted})")
+    given = f"sample_interval_bytes={wanted}" if wanted else ""
+    snippet = AVAILABILITY.replace("MemorySettings()", f"MemorySettings({given})")
     assert len(under_jemalloc(snippet).answer["caveats"]) == caveats
 
 
 def test_another_platform_is_an_obstacle(monkeypatch):
     monkeypatch.setattr("sys.platform", "darwin")
-    profiler = JemallocProfiler()
+    profiler = JemallocProfiler(MemorySettings())
     (obstacle,) = profiler.availability.obstacles
     assert "not supported on this platform (darwin)" in obstacle.message
     assert "memory.profiler: auto" in obstacle.remedy

@@ -31,8 +31,10 @@ def test_a_named_profiler_that_cannot_work_is_an_error(hosted, folder, monkeypat
 def test_no_jemalloc_to_be_found_is_said_from_outside(hosted, folder, profiler, severity):
     plugin = hosted.make_plugin(folder, profiler=profiler, jemalloc_path=folder / "none.so")
     assert plugin.endoscope_launch_environment({}) == {}
-    (problem,) = plugin.endoscope_problems(False)
+    problem, *others = plugin.endoscope_problems(False)
     assert problem.severity == severity
+    assert str(folder / "none.so") in problem.message
+    assert {other.severity for other in others} <= {"info"}
 
 
 def test_all_is_well_in_a_host_that_was_started_with_the_launch_environment(

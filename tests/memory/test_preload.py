@@ -26,8 +26,26 @@ def test_the_variables_for_a_clean_environment(library):
     assert preload.launch_environment(settings, {}) == {
         "LD_PRELOAD": str(library),
         "MALLOC_CONF": "prof:true,prof_active:false,lg_prof_sample:17",
-        "PYTHONMALLOC": "malloc",
     }
+
+
+def test_without_the_native_part_small_objects_must_come_from_malloc(
+    library, plain, without_native
+):
+    snippet = f"""{without_native}
+import json
+from endoscope_memory import preload
+from endoscope_memory.settings import MemorySettings
+settings = MemorySettings(jemalloc_path={str(library)!r})
+found = [preload.launch_environment(settings, each) for each in ({{}}, {{"PYTHONMALLOC": "debug"}})]
+print(json.dumps([each["PYTHONMALLOC"] for each in found]))"""
+    assert plain(snippet).answer == ["malloc", "debug"]
+
+
+@pytest.mark.parametrize("profiler", ["sampler", "tracemalloc", "memray"])
+def test_a_profiler_that_is_not_jemalloc_preloads_nothing(library, profiler):
+    settings = MemorySettings(jemalloc_path=library, profiler=profiler)
+    assert preload.launch_environment(settings, {}) == {}
 
 
 def test_what_the_user_set_stays(library):
@@ -35,12 +53,10 @@ def test_what_the_user_set_stays(library):
     environment = {
         "LD_PRELOAD": "/lib/a.so /lib/b.so",
         "MALLOC_CONF": "prof_active:true,narenas:2",
-        "PYTHONMALLOC": "malloc_debug",
     }
     assert preload.launch_environment(settings, environment) == {
         "LD_PRELOAD": f"/lib/a.so:/lib/b.so:{library}",
         "MALLOC_CONF": "prof:true,prof_active:false,lg_prof_sample:19,prof_active:true,narenas:2",
-        "PYTHONMALLOC": "malloc_debug",
     }
 
 

@@ -1,13 +1,17 @@
 import logging
+import os
+import platform
 import threading
 
 import pytest
 
 from endoscope import BusyError, NotSupportedError, RequestError
-from endoscope_memory.availability import Availability, Coverage
+from endoscope_memory.availability import Availability, Cost, Coverage
 from endoscope_memory.dumps import DumpFolder
+from endoscope_memory.profiler import Choice
 from endoscope_memory.recorder import Recorder
 from endoscope_memory.settings import MemorySettings
+from endoscope_memory.wish import Wish
 
 WHOLE = b"heap_v2/4096\n  t*: 1: 4096 [0: 0]\n\nMAPPED_LIBRARIES:\n00-01 r-xp\n"
 
@@ -17,21 +21,25 @@ class ScriptedProfiler:
 
     name = "scripted"
     availability = Availability()
-    coverage = Coverage(python_frames=True, small_objects=True)
+    coverage = Coverage(python_frames=True, small_objects=True, sees="what it is told")
+    cost = Cost("nothing")
     sample_interval_bytes = 4096
 
     def __init__(self):
         self.active = False
+        self.samples = 1
         self.write = lambda path: path.write_bytes(WHOLE)
 
-    def start(self):
+    def start(self, wish):
         self.active = True
 
     def stop(self):
         self.active = False
 
-    def dump(self, path):
-        self.write(path)
+    def dump(self, draft, scratch, facts):
+        self.facts = facts
+        self.write(draft.path)
+        return self.samples
 
     def allocator(self):
         return None
@@ -47,7 +55,7 @@ def recorder_with(folder, scripted):
     def make(**settings):
         logger = logging.getLogger("endoscope.memory")
         recorder = Recorder(MemorySettings(**settings), DumpFolder(folder), "shop", logger)
-        recorder._profiler = scripted
+        recorder._choice = Choice(scripted)
         return recorder
 
     return make
@@ -86,18 +94,43 @@ def fail(_path):
     raise OSError(14, "Bad address")
 
 
-@pytest.mark.parametrize(
-    "write",
-    [fail, lambda path: path.write_bytes(WHOLE[:-20]), lambda path: None],
-    ids=["refused", "cut", "empty"],
-)
-def test_a_failed_dump_is_an_error_and_leaves_nothing(recorder_with, scripted, folder, write):
-    scripted.write = write
+def test_a_failed_dump_is_an_error_and_leaves_nothing(recorder_with, scripted, folder):
+    scripted.write = fail
     recorder = recorder_with()
     for _ in range(2):  # the second shows that the first is not taken for running still
         with pytest.raises(RequestError) as caught:
             recorder.dump()
         assert (caught.value.status, caught.value.code) == (500, "dump_failed")
+    assert list(folder.iterdir()) == []
+
+
+def test_a_dump_is_told_what_a_reader_must_know(recorder_with, scripted):
+    recorder = recorder_with()
+    recorder.start()
+    recorder.dump()
+    facts = scripted.facts
+    assert (facts["service"], facts["pid"]) == ("shop", str(os.getpid()))
+    assert (facts["profiler"], facts["sees"]) == ("scripted", "what it is told")
+    assert facts["python"] == platform.python_version()
+    assert facts["sample_interval_bytes"] == "4096"
+    assert facts["profiling_since"] <= facts["taken"]
+    assert int(facts["resident_bytes"]) > 1_000_000
+
+
+def test_the_samples_date_from_the_first_start_until_they_are_discarded(recorder_with, scripted):
+    recorder = recorder_with()
+    recorder.start()
+    first = recorder._since
+    recorder.stop()
+    recorder.start()
+    assert recorder._since == first
+    recorder.start(Wish(discard=True))
+    assert recorder._since > first
+
+
+def test_the_top_leaves_no_dump(recorder_with, folder):
+    top = recorder_with().top(5)
+    assert (top.live_objects, top.notes) == (0, ())
     assert list(folder.iterdir()) == []
 
 
@@ -123,7 +156,7 @@ def test_since_when_is_told_only_while_active_and_repeating_changes_nothing(reco
 def test_what_somebody_else_started_is_neither_dated_nor_stopped_in_the_end(
     recorder_with, scripted
 ):
-    scripted.start()
+    scripted.start(Wish())
     recorder = recorder_with()
     recorder.start()
     assert recorder.status().active_since is None
@@ -141,14 +174,14 @@ def test_profiling_begins_and_ends_with_diagnostics_if_wanted(recorder_with, scr
 
 
 def test_an_unavailable_profiler_is_one_line_in_the_log_at_the_start(folder, caplog):
-    settings = MemorySettings(start_profiling=True)
+    settings = MemorySettings(start_profiling=True, profiler="jemalloc")
     Recorder(settings, DumpFolder(folder), "shop", logging.getLogger("endoscope.memory")).begin()
     (record,) = caplog.records
     assert "jemalloc is not loaded" in record.getMessage()
 
 
 def test_what_a_dump_lacks_is_noted(recorder_with, scripted):
-    scripted.write = lambda path: path.write_bytes(WHOLE.replace(b"1: 4096", b"0: 0"))
+    scripted.samples = 0
     recorder = recorder_with()
     (note,) = recorder.dump().notes
     assert "no samples, because profiling is not active" in note
@@ -158,7 +191,8 @@ def test_what_a_dump_lacks_is_noted(recorder_with, scripted):
 
 def test_without_a_profiler_status_answers_and_the_rest_says_what_to_do(folder):
     logger = logging.getLogger("endoscope.memory")
-    recorder = Recorder(MemorySettings(), DumpFolder(folder), "shop", logger)
+    settings = MemorySettings(profiler="jemalloc")
+    recorder = Recorder(settings, DumpFolder(folder), "shop", logger)
     status = recorder.status()
     assert (status.status, status.profiler, status.heap_dumps_available) == (
         "not_available",

@@ -40,7 +40,9 @@ def walk(under_jemalloc, tmp_path_factory):
 
 def test_status_before_anything_was_done(walk):
     status, value = walk[1][0]
-    allocator = value.pop("allocator")
+    allocator, cost = value.pop("allocator"), value.pop("cost")
+    assert value.pop("sees").startswith("everything that is allocated")
+    assert (cost["samples_taken"], cost["seconds"]) == (0, 0)
     assert (status, value) == (
         200,
         {
@@ -49,7 +51,7 @@ def test_status_before_anything_was_done(walk):
             "platform": "linux",
             "heap_dumps_available": True,
             "profiler": "jemalloc",
-            "python_frames": False,
+            "python_frames": True,
             "sample_interval_bytes": 4096,
             "active_since": None,
             "problems": [],
@@ -141,7 +143,7 @@ def test_what_cannot_be_cleared_is_207(hosted, folder, mounted):
 
 def test_without_jemalloc_the_dumps_are_there_all_the_same(hosted, folder):
     (folder / "old.prof").write_text("old")
-    plugin = hosted.make_plugin(folder)
+    plugin = hosted.make_plugin(folder, profiler="jemalloc")
     assert hosted.ask(plugin, "GET", "/status").value["status"] == "not_available"
     content = hosted.ask(plugin, "GET", "/dumps/old.prof")
     assert isinstance(content, FileContent)

@@ -23,7 +23,15 @@ def test_a_path_that_ld_so_would_split_is_refused(path):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"profiler": "memray"}, {"keep_dumps": 0}, {"keep_bytes": 0}, {"keep": 1}]
+    "wrong",
+    [
+        {"profiler": "massif"},
+        {"stacks": "c"},
+        {"overhead_budget_percent": -1},
+        {"keep_dumps": 0},
+        {"keep_bytes": 0},
+        {"keep": 1},
+    ],
 )
 def test_what_cannot_be_meant_is_refused(wrong):
     with pytest.raises(ValidationError):

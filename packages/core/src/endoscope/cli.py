@@ -16,11 +16,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
-from endoscope import configuration, doctor, launch
+from endoscope import configuration, doctor, launch, top_view
 from endoscope.client import Client, Target
 from endoscope.configuration import Configuration
 from endoscope.contributions import Problem
 from endoscope.errors import EndoscopeError
+from endoscope.sizes import size
 
 _STATES = {"info": "[green]ok[/]", "warning": "[yellow]warning[/]", "error": "[red]error[/]"}
 
@@ -180,20 +181,25 @@ def status(as_json: bool, **options: Any) -> None:
         return
     table = Table(show_header=False, box=None)
     for name, value in answer.items():
-        if name not in ("allocator", "problems"):
+        if name not in ("allocator", "cost", "problems"):
             table.add_row(name, escape(_shown(value)))
+    for name, value in (answer.get("cost") or {}).items():
+        table.add_row(f"cost {name}", escape(_shown(value)))
     for name, value in (answer.get("allocator") or {}).items():
-        table.add_row(f"allocator {name}", _size(value))
+        table.add_row(f"allocator {name}", size(value))
     Console().print(table)
     _print_problems([Problem(**problem) for problem in answer.get("problems", [])])
 
 
 @commands.command("start")
+@click.option("--interval", type=int, metavar="BYTES", help="One sample per so many bytes.")
+@click.option("--discard", is_flag=True, help="Throw away what was sampled so far.")
 @_service_options
 @_json_option
-def start_profiling(as_json: bool, **options: Any) -> None:
+def start_profiling(interval: int | None, discard: bool, as_json: bool, **options: Any) -> None:
     """Switch memory profiling on."""
-    _report(_client(options).ask("POST", "/memory/start"), as_json=as_json)
+    wish = {"sample_interval_bytes": interval, "discard": discard}
+    _report(_client(options).ask("POST", "/memory/start", body=wish), as_json=as_json)
 
 
 @commands.command("stop")
@@ -205,6 +211,20 @@ def stop_profiling(as_json: bool, **options: Any) -> None:
 
 
 @commands.command()
+@click.option("-n", "--limit", default=10, show_default=True, help="How many stacks.")
+@click.option("--frames", default=5, show_default=True, help="How many frames of each.")
+@_service_options
+@_json_option
+def top(limit: int, frames: int, as_json: bool, **options: Any) -> None:
+    """Show which stacks hold the most memory right now."""
+    answer = _client(options).ask("GET", "/memory/top", {"limit": str(limit)})
+    if as_json:
+        _print_json(answer)
+    else:
+        Console(soft_wrap=True).print(*top_view.lines(answer, frames), sep="\n", markup=False)
+
+
+@commands.command()
 @_service_options
 @_json_option
 def dump(as_json: bool, **options: Any) -> None:
@@ -213,7 +233,7 @@ def dump(as_json: bool, **options: Any) -> None:
     if as_json:
         _print_json(answer)
     else:
-        click.echo(f"{answer['message']}: {answer['dump_path']} ({_size(answer['size'])})")
+        click.echo(f"{answer['message']}: {answer['dump_path']} ({size(answer['size'])})")
         for note in answer["notes"]:
             click.echo(f"  {note}")
 
@@ -229,7 +249,7 @@ def dumps(as_json: bool, **options: Any) -> None:
         return
     table = Table("name", "size", "created")
     for row in answer:
-        table.add_row(row["name"], _size(row["size"]), row["created"])
+        table.add_row(row["name"], size(row["size"]), row["created"])
     Console().print(table if answer else "no dumps")
 
 
@@ -311,25 +331,14 @@ def _save(
             bar.update(task, completed=done, total=total)
 
         saved = client.save(path, output, query, progress)
-    size = saved.stat().st_size
+    saved_bytes = saved.stat().st_size
     if as_json:
-        _print_json({"path": str(saved), "size": size})
+        _print_json({"path": str(saved), "size": saved_bytes})
     else:
-        click.echo(f"{os.fspath(saved)} ({_size(size)})")
+        click.echo(f"{os.fspath(saved)} ({size(saved_bytes)})")
 
 
 def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "-" if value is None else str(value)
-
-
-def _size(count: int | None) -> str:
-    if count is None:
-        return "-"
-    amount = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000 or unit == "GB":
-            break
-        amount /= 1000
-    return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"

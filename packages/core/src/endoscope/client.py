@@ -80,16 +80,32 @@ class Client:
     def __init__(self, target: Target) -> None:
         self._target = target
 
-    def ask(self, method: str, path: str, query: Mapping[str, str] | None = None) -> Any:
-        """Return the JSON answer to `method` on `path`, relative to `/diagnostics`."""
+    def ask(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Return the JSON answer to `method` on `path`, relative to `/diagnostics`.
+
+        A `body` is sent as JSON.
+        """
+        sent = None if body is None else json.dumps(body).encode()
         try:
-            return json.loads(self.fetch(method, path, query))
+            return json.loads(self.fetch(method, path, query, sent))
         except ValueError as error:
             raise _stranger("answered with something else than JSON") from error
 
-    def fetch(self, method: str, path: str, query: Mapping[str, str] | None = None) -> bytes:
+    def fetch(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> bytes:
         """Return the whole answer to `method` on `path`, whatever it is."""
-        with self._response(method, path, query or {}) as response:
+        with self._response(method, path, query or {}, body) as response:
             content: bytes = response.read()
             return content
 
@@ -116,11 +132,13 @@ class Client:
         return final
 
     @contextlib.contextmanager
-    def _response(self, method: str, path: str, query: Mapping[str, str]) -> Iterator[Any]:
+    def _response(
+        self, method: str, path: str, query: Mapping[str, str], body: bytes | None = None
+    ) -> Iterator[Any]:
         connection = _connection(self._target)
         url = PREFIX + quote(path) + (f"?{urlencode(query)}" if query else "")
         try:
-            connection.request(method, url, headers=_credentials(self._target))
+            connection.request(method, url, body, _credentials(self._target))
             response: Any = connection.getresponse()
             if response.status >= 400:
                 raise _refusal(response)

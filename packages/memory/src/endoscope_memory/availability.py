@@ -1,4 +1,4 @@
-"""What a profiler can do in this process, and what stands in its way."""
+"""What a profiler can do in this process, what it costs, and what stands in its way."""
 
 from __future__ import annotations
 
@@ -33,7 +33,25 @@ class Availability:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What a profiler's dumps show: stacks of Python functions, or the small Python objects."""
+    """What a profiler's dumps show.
+
+    `python_frames`: whether stacks name Python functions; `small_objects`: whether Python
+    objects of up to 512 bytes are in it; `sees` says all of it in a sentence.
+    """
 
     python_frames: bool
     small_objects: bool
+    sees: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a profiler costs the host.
+
+    `expected` says what to reckon with. `samples_taken` and `seconds`, which taking them
+    took, are counted since the process began; None where nobody counts.
+    """
+
+    expected: str
+    samples_taken: int | None = None
+    seconds: float | None = None

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # Distributions' builds carry no prefix; Rust's tikv-jemalloc-sys has its own.
 _PREFIXES = ("", "_rjem_")
+_BACKTRACE_HOOK = "experimental.hooks.prof_backtrace"
 _MALLCTL_ARGUMENTS = (
     ctypes.c_char_p,  # name
     ctypes.c_void_p,  # where to put the old value
@@ -86,11 +87,31 @@ class Jemalloc:
     @property
     def sample_interval_bytes(self) -> int:
         """The mean number of allocated bytes between two samples, a power of two."""
-        return 1 << int(self._read("opt.lg_prof_sample", ctypes.c_size_t))
+        # What `prof.reset` has made of the option; nothing where profiling is off.
+        name = "prof.lg_sample" if self.profiling_enabled else "opt.lg_prof_sample"
+        return 1 << self._size(name)
+
+    @property
+    def asks_for_stacks(self) -> bool:
+        """Whether the stacks of its samples can be had from a hook (5.3.0 and later)."""
+        try:
+            self._read(_BACKTRACE_HOOK, ctypes.c_void_p)
+        except MallctlError:
+            return False
+        return True
+
+    @property
+    def mallctl_address(self) -> int:
+        """Where its `mallctl` is in memory, for callers that are not Python."""
+        return _address(self._mallctl)
 
     def set_active(self, active: bool) -> None:
         """Begin or cease to sample; the samples taken so far stay. Raises `MallctlError`."""
         self._write("prof.active", ctypes.c_bool(active))
+
+    def reset(self, lg_interval: int) -> None:
+        """Throw all samples away and go on with another interval. Raises `MallctlError`."""
+        self._write("prof.reset", ctypes.c_size_t(lg_interval))
 
     def dump(self, path: Path) -> None:
         """Write the heap profile to `path`, over whatever is there. Raises `MallctlError`.

@@ -8,16 +8,32 @@ import sys
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from endoscope_memory import preload
+from endoscope_memory import preload, profiler
 from endoscope_memory.availability import Availability, Reason
 from endoscope_memory.profilers.jemalloc import JemallocProfiler
+from endoscope_memory.profilers.sampler import SamplerProfiler
+from endoscope_memory.settings import MemorySettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from endoscope_memory.settings import MemorySettings
+    from endoscope_memory.dumps import DumpFolder
 
 _TIME_LIMIT_SECONDS = 10
+
+
+def outlook(
+    settings: MemorySettings, dumps: DumpFolder, environment: Mapping[str, str]
+) -> Availability:
+    """Return how available the profiler that `settings` name would be to such a program."""
+    if settings.profiler not in preload.PROFILERS:
+        return profiler.choose(settings, dumps).availability
+    jemalloc = jemalloc_outlook(settings, environment)
+    sampler = SamplerProfiler(settings)
+    if settings.profiler != "auto" or jemalloc.available or not sampler.availability.available:
+        return jemalloc
+    lack = profiler.instead(sampler, "jemalloc", jemalloc)
+    return replace(sampler.availability, caveats=(lack,))
 
 
 def jemalloc_outlook(settings: MemorySettings, environment: Mapping[str, str]) -> Availability:
@@ -26,13 +42,13 @@ def jemalloc_outlook(settings: MemorySettings, environment: Mapping[str, str]) -
     A Python started as the program would be answers, which takes some 50 ms.
     """
     if sys.platform != "linux":
-        return JemallocProfiler().availability
+        return JemallocProfiler(settings).availability
     if (library := preload.find(settings, environment)) is None:
         return Availability(obstacles=(_missing(settings),))
     found = f"the library to preload is {library}"
     launched = {**environment, **preload.launch_environment(settings, environment)}
     launched.pop("ENDOSCOPE_RUN", None)  # it only looks, and must not begin to serve
-    availability = _ask(launched)
+    availability = _ask(settings, launched)
     return replace(availability, facts=(found, *availability.facts))
 
 
@@ -46,8 +62,9 @@ def _missing(settings: MemorySettings) -> Reason:
     return Reason("No libjemalloc is installed", f"Install it: {preload.install_command()}")
 
 
-def _ask(environment: Mapping[str, str]) -> Availability:
-    command = [sys.executable, "-P", "-m", "endoscope_memory.outlook"]
+def _ask(settings: MemorySettings, environment: Mapping[str, str]) -> Availability:
+    given = settings.model_dump_json(exclude_unset=True)
+    command = [sys.executable, "-P", "-m", "endoscope_memory.outlook", given]
     try:
         answer = subprocess.run(
             command,
@@ -82,5 +99,10 @@ def _availability(answer: dict[str, Any]) -> Availability:
     )
 
 
+def _answer(given: str) -> str:
+    settings = MemorySettings.model_validate_json(given)
+    return json.dumps(asdict(JemallocProfiler(settings).availability))
+
+
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(asdict(JemallocProfiler().availability)))
+    sys.stdout.write(_answer(sys.argv[1]))

@@ -38,7 +38,7 @@ class MemoryPlugin(Plugin[MemorySettings]):
     def endoscope_problems(self, in_host: bool) -> tuple[Problem, ...]:
         if in_host:
             return self._recorder.problems()
-        found = outlook.jemalloc_outlook(self.context.settings, os.environ)
+        found = outlook.outlook(self.context.settings, self._dumps, os.environ)
         return profiler.problems(found, self.context.settings)
 
     @hookimpl

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from endoscope import Problem
+from endoscope_memory.availability import Reason
 from endoscope_memory.profilers.jemalloc import JemallocProfiler
+from endoscope_memory.profilers.memray import MemrayProfiler
+from endoscope_memory.profilers.sampler import SamplerProfiler
+from endoscope_memory.profilers.tracemalloc import TracemallocProfiler
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from endoscope import Severity
-    from endoscope_memory.availability import Availability, Coverage
+    from endoscope_memory.availability import Availability, Cost, Coverage
+    from endoscope_memory.dumps import Draft, DumpFolder
     from endoscope_memory.settings import MemorySettings
+    from endoscope_memory.wish import Wish
 
 
 class Profiler(Protocol):
     """A heap profiler of this process. May be called from any thread.
 
-    Where it is not available only `name`, `availability`, `active`, `coverage`,
+    Where it is not available only `name`, `availability`, `active`, `coverage`, `cost`,
     `sample_interval_bytes` and `allocator` may be asked for.
     """
 
@@ -36,32 +43,72 @@ class Profiler(Protocol):
 
     @property
     def sample_interval_bytes(self) -> int | None:
-        """The mean number of allocated bytes between two samples; None if not available."""
+        """The mean number of allocated bytes between two samples; None if not available.
+
+        As it is now; 1 where every allocation is recorded.
+        """
 
     @property
     def coverage(self) -> Coverage:
         """What its dumps show."""
 
-    def start(self) -> None:
-        """Begin to sample; harmless when it does so already."""
+    @property
+    def cost(self) -> Cost:
+        """What it costs while it is active."""
+
+    def start(self, wish: Wish) -> None:
+        """Begin to sample, or change over to what is wished; else harmless when active.
+
+        Raises `NotSupportedError`, and `BusyError` for a wish that would cost the samples
+        that there are and does not say that it may.
+        """
 
     def stop(self) -> None:
         """Cease to sample, and keep the samples."""
 
-    def dump(self, path: Path) -> None:
-        """Write the samples over the file at `path`. Raises `OSError`."""
+    def dump(self, draft: Draft, scratch: Draft, facts: Mapping[str, str]) -> int:
+        """Write the samples, with `facts` about them, to `draft`; return their number.
+
+        `scratch` is another empty file, to do with as it pleases. Raises `OSError`.
+        """
 
     def allocator(self) -> dict[str, int] | None:
         """Return the statistics of the process's allocator in bytes, if it has any."""
 
 
-def choose(settings: MemorySettings) -> Profiler:
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The profiler that is used, and why no better one is."""
+
+    profiler: Profiler
+    lacks: tuple[Reason, ...] = ()
+
+    @property
+    def availability(self) -> Availability:
+        """The profiler's, as of now, and how to get a better one."""
+        availability = self.profiler.availability
+        return replace(availability, caveats=(*availability.caveats, *self.lacks))
+
+
+def choose(settings: MemorySettings, dumps: DumpFolder) -> Choice:
     """Return the profiler that `settings` name; for `auto` the first that is available.
 
     If none is, the first one, whose availability then says what would make it work.
     """
-    candidates = [profiler for profiler in _all(settings) if _is_meant(profiler, settings)]
-    return next((one for one in candidates if one.availability.available), candidates[0])
+    candidates = _candidates(settings, dumps)
+    chosen = next((one for one in candidates if one.availability.available), candidates[0])
+    better = candidates[: candidates.index(chosen)]
+    return Choice(chosen, tuple(instead(chosen, one.name, one.availability) for one in better))
+
+
+def instead(chosen: Profiler, better: str, availability: Availability) -> Reason:
+    """Say that `chosen` is used since the `better` one is not available, and what to do."""
+    obstacles = availability.obstacles
+    return Reason(
+        f"The {chosen.name} profiler is used, which sees {chosen.coverage.sees}. The better "
+        f"one is {better}: " + "; ".join(each.message for each in obstacles),
+        "; ".join(each.remedy for each in obstacles),
+    )
 
 
 def problems(availability: Availability, settings: MemorySettings) -> tuple[Problem, ...]:
@@ -74,11 +121,13 @@ def problems(availability: Availability, settings: MemorySettings) -> tuple[Prob
     )
 
 
-def _all(settings: MemorySettings) -> list[Profiler]:
-    """Return the profilers, the best first."""
-    asked_for = "sample_interval_bytes" in settings.model_fields_set
-    return [JemallocProfiler(1 << settings.lg_sample_interval if asked_for else None)]
-
-
-def _is_meant(profiler: Profiler, settings: MemorySettings) -> bool:
-    return settings.profiler in ("auto", profiler.name)
+def _candidates(settings: MemorySettings, dumps: DumpFolder) -> list[Profiler]:
+    """Return the profilers that are meant, the best first. The exact ones must be named."""
+    every: list[Profiler] = [
+        JemallocProfiler(settings),
+        SamplerProfiler(settings),
+        TracemallocProfiler(settings),
+        MemrayProfiler(dumps.directory),
+    ]
+    meant = ("jemalloc", "sampler") if settings.profiler == "auto" else (settings.profiler,)
+    return [one for one in every if one.name in meant]

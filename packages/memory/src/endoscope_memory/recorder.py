@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import sys
 import threading
 import time
@@ -13,15 +14,19 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from endoscope import BusyError, NoSpaceError, NotSupportedError, Problem, RequestError
-from endoscope_memory import heap_v2, profiler
+from endoscope_memory import profiler
+from endoscope_memory.facts import resident_bytes
 from endoscope_memory.times import rfc3339
+from endoscope_memory.top import Top, read_top
+from endoscope_memory.wish import Wish
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Iterator
 
+    from endoscope_memory.availability import Cost
     from endoscope_memory.dumps import Draft, Dump, DumpFolder
-    from endoscope_memory.profiler import Profiler
+    from endoscope_memory.profiler import Choice, Profiler
     from endoscope_memory.settings import MemorySettings
 
 _START = "POST /diagnostics/memory/start"
@@ -32,8 +37,9 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 class Status:
     """The state of heap profiling, field by field as `GET /memory/status` answers it.
 
-    `active_since` is RFC 3339 UTC, None also when profiling was not started from here.
-    `allocator` is in bytes, None without jemalloc.
+    `sees` and `cost` say what the profiler's dumps show, and what it costs. `active_since` is
+    RFC 3339 UTC, None also when profiling was not started from here. `allocator` is in bytes,
+    None without jemalloc.
     """
 
     profiling_active: bool
@@ -42,6 +48,8 @@ class Status:
     heap_dumps_available: bool
     profiler: str | None
     python_frames: bool
+    sees: str | None
+    cost: Cost | None
     sample_interval_bytes: int | None
     active_since: str | None
     allocator: dict[str, int] | None
@@ -74,6 +82,7 @@ class Recorder:
         self._switching = threading.Lock()
         self._dumping = threading.Lock()
         self._started: float | None = None  # Unix seconds, if it was us who started it
+        self._since: float | None = None  # of the first start whose samples are still there
 
     def begin(self) -> None:
         """Start profiling if the settings say so, and tidy up after a killed process."""
@@ -89,13 +98,19 @@ class Recorder:
         if self._started is not None:
             self.stop()
 
-    def start(self) -> None:
-        """Switch profiling on. Raises `NotSupportedError`."""
+    def start(self, wish: Wish = Wish()) -> None:  # noqa: B008  it is frozen
+        """Switch profiling on, or change over to what is wished.
+
+        Raises `NotSupportedError`, and `BusyError` if that would cost the samples there are.
+        """
         one = self._available()
         with self._switching:
-            if not one.active:
-                one.start()
+            was_active = one.active
+            one.start(wish)
+            if not was_active:
                 self._started = time.time()
+            if self._since is None or wish.discard:
+                self._since = time.time()
 
     def stop(self) -> None:
         """Switch profiling off; the samples stay. Raises `NotSupportedError`."""
@@ -111,17 +126,20 @@ class Recorder:
         and `RequestError` for any other failure to write; none of them leaves a file.
         """
         one = self._available()
-        if not self._dumping.acquire(blocking=False):
-            raise BusyError(
-                "A heap dump is being taken already",
-                remedy="Wait for it, then try again",
-            )
-        try:
-            recorded = self._take(one)
-            self._trim(recorded.dump)
-        finally:
-            self._dumping.release()
-        return recorded
+        with self._one_at_a_time():
+            began = time.monotonic()
+            stem = f"{self._service_name}_heap_dump_{int(time.time())}"
+            with self._written(one) as (draft, samples):
+                dump = self._dumps.adopt(draft, stem)
+            seconds = time.monotonic() - began
+            self._trim(dump)
+        return Recorded(dump, seconds, _notes(one, samples))
+
+    def top(self, limit: int) -> Top:
+        """Return the `limit` biggest stacks of this moment. Raises as `dump` does."""
+        one = self._available()
+        with self._one_at_a_time(), self._written(one) as (draft, samples):
+            return read_top(draft.descriptor, limit, _notes(one, samples))
 
     def status(self) -> Status:
         """Return the state at this moment; works without any profiler."""
@@ -134,6 +152,8 @@ class Recorder:
             heap_dumps_available=available,
             profiler=one.name if available else None,
             python_frames=available and one.coverage.python_frames,
+            sees=one.coverage.sees if available else None,
+            cost=one.cost if available else None,
             sample_interval_bytes=one.sample_interval_bytes,
             active_since=rfc3339(started) if active and started is not None else None,
             allocator=one.allocator(),
@@ -142,12 +162,16 @@ class Recorder:
 
     def problems(self) -> tuple[Problem, ...]:
         """Return what stands in the profiler's way, and what does not."""
-        return profiler.problems(self._profiler.availability, self._settings)
+        return profiler.problems(self._choice.availability, self._settings)
 
     @cached_property
-    def _profiler(self) -> Profiler:
+    def _choice(self) -> Choice:
         # Not in the constructor, which also runs outside of the host.
-        return profiler.choose(self._settings)
+        return profiler.choose(self._settings, self._dumps)
+
+    @property
+    def _profiler(self) -> Profiler:
+        return self._choice.profiler
 
     def _available(self) -> Profiler:
         obstacles = self._profiler.availability.obstacles
@@ -158,31 +182,51 @@ class Recorder:
             )
         return self._profiler
 
-    def _take(self, one: Profiler) -> Recorded:
-        began = time.monotonic()
-        stem = f"{self._service_name}_heap_dump_{int(time.time())}"
-        with _disk_errors(self._dumps), self._dumps.draft() as draft:
-            heap = _write(one, draft)
-            dump = self._dumps.adopt(draft, stem)
-        return Recorded(dump, time.monotonic() - began, _notes(one, heap))
+    @contextmanager
+    def _one_at_a_time(self) -> Iterator[None]:
+        if not self._dumping.acquire(blocking=False):
+            raise BusyError(
+                "A heap dump is being taken already",
+                remedy="Wait for it, then try again",
+            )
+        try:
+            yield
+        finally:
+            self._dumping.release()
+
+    @contextmanager
+    def _written(self, one: Profiler) -> Iterator[tuple[Draft, int]]:
+        """Have `one` write a draft; yields it and the number of samples in it."""
+        dumps = self._dumps
+        with _disk_errors(dumps), dumps.draft() as draft:
+            with dumps.draft() as scratch:
+                try:
+                    samples = one.dump(draft, scratch, self._facts(one))
+                except OSError as error:
+                    raise (draft.write_error() or error) from error
+            yield draft, samples
+
+    def _facts(self, one: Profiler) -> dict[str, str]:
+        """Return what a reader of a dump must know, as of now."""
+        now, resident = time.time(), resident_bytes()
+        interval, since = one.sample_interval_bytes, self._since
+        return {
+            "service": self._service_name,
+            "pid": str(os.getpid()),
+            "python": platform.python_version(),
+            "profiler": one.name,
+            "sees": one.coverage.sees,
+            "taken": rfc3339(now),
+            **({"profiling_since": rfc3339(since)} if since is not None else {}),
+            **({"sample_interval_bytes": str(interval)} if interval is not None else {}),
+            **({"resident_bytes": str(resident)} if resident is not None else {}),
+        }
 
     def _trim(self, newest: Dump) -> None:
         limits = self._settings.keep_dumps, self._settings.keep_bytes
         deleted = self._dumps.trim(*limits, newest=newest.name)
         if deleted:
             self._logger.info("Deleted the oldest heap dumps: %s", ", ".join(deleted))
-
-
-def _write(one: Profiler, draft: Draft) -> heap_v2.HeapFile:
-    """Have `one` write `draft`; raises the `OSError` that kept it from being complete."""
-    try:
-        one.dump(draft.path)
-    except OSError as error:
-        raise (draft.write_error() or error) from error
-    heap = heap_v2.inspect(draft.descriptor)
-    if not heap.complete:
-        raise draft.write_error() or OSError(errno.EIO, "the profiler wrote an incomplete dump")
-    return heap
 
 
 @contextmanager
@@ -208,9 +252,9 @@ def _no_space(dumps: DumpFolder) -> NoSpaceError:
     )
 
 
-def _notes(one: Profiler, heap: heap_v2.HeapFile) -> tuple[str, ...]:
+def _notes(one: Profiler, samples: int) -> tuple[str, ...]:
     notes = [] if one.coverage.small_objects else ["small Python objects are not in it, see status"]
-    if heap.samples == 0:
+    if samples == 0:
         why = (
             "none were due yet"
             if one.active

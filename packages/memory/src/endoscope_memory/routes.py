@@ -6,12 +6,16 @@ import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from endoscope import Access, FileContent, Json, Route
+from endoscope import Access, BadRequestError, FileContent, Json, Parameter, Route
+from endoscope_memory import wish
 
 if TYPE_CHECKING:
     from endoscope import Request
     from endoscope_memory.dumps import DumpFolder
     from endoscope_memory.recorder import Recorder
+
+_MOST_STACKS = 1000
+_LIMIT = Parameter("limit", f"How many stacks, at most {_MOST_STACKS}; 20 if not given")
 
 
 def routes(recorder: Recorder, dumps: DumpFolder) -> list[Route]:
@@ -23,6 +27,7 @@ def routes(recorder: Recorder, dumps: DumpFolder) -> list[Route]:
         Route("POST", "/start", handle.start, act, "Switch heap profiling on"),
         Route("POST", "/stop", handle.stop, act, "Switch heap profiling off, keep the samples"),
         Route("POST", "/dump", handle.dump, act, "Write a heap dump"),
+        Route("GET", "/top", handle.top, read, "The biggest stacks of this moment", (_LIMIT,)),
         Route("GET", "/dumps", handle.list_dumps, read, "The heap dumps, newest first"),
         Route("DELETE", "/dumps", handle.clear_dumps, act, "Delete all heap dumps"),
         Route("GET", "/dumps/{name}", handle.download, read, "Download a heap dump"),
@@ -38,8 +43,8 @@ class _Handlers:
     def status(self, _request: Request) -> Json:
         return Json(asdict(self._recorder.status()))
 
-    def start(self, _request: Request) -> Json:
-        self._recorder.start()
+    def start(self, request: Request) -> Json:
+        self._recorder.start(wish.parse(request.body))
         return Json({"status": "started", "message": "Memory profiling activated"})
 
     def stop(self, _request: Request) -> Json:
@@ -59,6 +64,16 @@ class _Handlers:
                 "notes": recorded.notes,
             }
         )
+
+    def top(self, request: Request) -> Json:
+        limit = request.query.get("limit", "20")
+        if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit) <= _MOST_STACKS:
+            raise BadRequestError(
+                f"limit={limit!r} is not possible here",
+                remedy=f"Give a whole number from 1 to {_MOST_STACKS}.",
+                code="bad_parameter",
+            )
+        return Json(asdict(self._recorder.top(int(limit))))
 
     def list_dumps(self, _request: Request) -> Json:
         return Json(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 from endoscope import PluginSettings
+from endoscope_memory.wish import LARGEST_INTERVAL, lg
 
 
 def _preloadable(path: Path) -> Path:
@@ -21,17 +21,30 @@ def _preloadable(path: Path) -> Path:
 class MemorySettings(PluginSettings):
     """Settings of heap profiling."""
 
-    profiler: Literal["auto", "jemalloc"] = "auto"
-    """Which profiler to use. `auto` takes the first that works and goes on without one if
-    none does; a named one that cannot work refuses the start."""
+    profiler: Literal["auto", "jemalloc", "sampler", "tracemalloc", "memray"] = "auto"
+    """Which profiler to use. `auto` takes jemalloc, else the sampler, and goes on without one
+    if neither works; a named one that cannot work refuses the start. `tracemalloc` and `memray`
+    record every allocation, which slows the program down several times."""
+
+    stacks: Literal["python", "mixed", "native"] = "python"
+    """What stacks jemalloc records: of Python functions, of both (what C code runs below
+    Python shows), or of C functions only. The latter two unwind the C stack, which is dearer."""
 
     jemalloc_path: Annotated[Path, AfterValidator(_preloadable)] | None = None
     """The libjemalloc that `endoscope run` preloads. Unset: looked for in the loader's cache,
     the usual places and `$CONDA_PREFIX/lib`."""
 
-    sample_interval_bytes: Annotated[int, Field(ge=1, le=2**40)] = 524288
+    sample_interval_bytes: Annotated[int, Field(ge=1, le=LARGEST_INTERVAL)] = 524288
     """One sample per so many allocated bytes, on average; rounded to a power of two, which
-    `status` reports. Fixed at launch. Far below the default it costs memory and time."""
+    `status` reports. With jemalloc fixed at launch. Far below the default it costs memory and
+    time."""
+
+    overhead_budget_percent: Annotated[float, Field(ge=0, le=100)] = 2.0
+    """How much of the process's CPU time taking samples in Python's allocators may cost; where
+    it is more, the interval is doubled. 0: no limit. jemalloc's own samples know no limit."""
+
+    tracemalloc_frames: Annotated[int, Field(ge=1, le=128)] = 25
+    """How many frames of each stack `tracemalloc` records; each costs time and memory."""
 
     start_profiling: bool = False
     """Whether to profile from the start of diagnostics on, without being asked."""
@@ -44,5 +57,5 @@ class MemorySettings(PluginSettings):
 
     @property
     def lg_sample_interval(self) -> int:
-        """The sample interval as jemalloc takes it: the logarithm of the nearest power of two."""
-        return round(math.log2(self.sample_interval_bytes))
+        """The sample interval as profilers take it: the logarithm of the nearest power of two."""
+        return lg(self.sample_interval_bytes)

@@ -1,53 +1,66 @@
-"""jemalloc's own heap profiler: everything that is taken from malloc, by native stack."""
+"""jemalloc's heap profiler, together with our sampler for what never reaches malloc.
+
+jemalloc samples everything that is taken from malloc, and asks our hook for the Python stack
+of each sample. Python's small objects lie in arenas that pymalloc maps itself; those the
+sampler samples, at the same interval, and nothing else. One dump holds both.
+"""
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from dataclasses import asdict
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from endoscope_memory import jemalloc, malloc_conf, process
-from endoscope_memory.availability import Availability, Coverage, Reason
+from endoscope import BusyError, NotSupportedError
+from endoscope_memory import heap_v2, jemalloc, malloc_conf, native, process
+from endoscope_memory.availability import Availability, Cost, Coverage, Reason
+from endoscope_memory.facts import preface
 from endoscope_memory.preload import install_command
+from endoscope_memory.profilers.sampler import lost_samples, start_sampler
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
+    from endoscope_memory.dumps import Draft
+    from endoscope_memory.heap_v2 import HeapFile
     from endoscope_memory.jemalloc import Jemalloc
+    from endoscope_memory.settings import MemorySettings
+    from endoscope_memory.wish import Wish
 
 _HOW_TO_START = (
     "Start the program with `endoscope run`, or with LD_PRELOAD=libjemalloc.so.2 "
-    "MALLOC_CONF=prof:true,prof_active:false PYTHONMALLOC=malloc"
+    "MALLOC_CONF=prof:true,prof_active:false"
 )
+_STACKS = {"native": 0, "python": 1, "mixed": 2}  # as `_native.install_hook` takes them
 
 
 class JemallocProfiler:
-    """The profiler in the jemalloc that was preloaded when this process started.
-
-    `wanted_interval` is the sample interval in bytes that the configuration asks for in so
-    many words, if it does: jemalloc's is fixed at launch, so that the two can differ.
-    """
+    """The profiler in the jemalloc that was preloaded when this process started."""
 
     name = "jemalloc"
 
-    def __init__(self, wanted_interval: int | None = None) -> None:
-        self._wanted_interval = wanted_interval
+    def __init__(self, settings: MemorySettings) -> None:
+        self._settings = settings
+        self._sampler_refused = ""  # why small objects are not sampled, though they could be
 
     @cached_property
     def _jemalloc(self) -> Jemalloc | None:
         return jemalloc.loaded()
 
-    @cached_property
+    @property
     def availability(self) -> Availability:
-        """Whether it works here; settled when the process started."""
-        found, environment = self._jemalloc, process.initial_environment()
-        obstacle = _obstacle(found, environment)
-        if obstacle or not found:
-            return Availability(obstacles=(obstacle,) if obstacle else ())
-        caveats = _caveats(found, environment, self._wanted_interval)
-        return Availability(caveats=caveats, facts=_facts(found))
+        """Whether it works here."""
+        settled = self._settled
+        if not self._sampler_refused:
+            return settled
+        refused = Reason(
+            f"Python objects of up to 512 bytes are not in the profile: {self._sampler_refused}",
+            "Start profiling before the other one, or do without it",
+        )
+        return Availability(settled.obstacles, (*settled.caveats, refused), settled.facts)
 
     @property
     def active(self) -> bool:
@@ -57,35 +70,130 @@ class JemallocProfiler:
     @property
     def sample_interval_bytes(self) -> int | None:
         """The mean number of allocated bytes between two samples; None where unavailable."""
-        return self._required.sample_interval_bytes if self.availability.available else None
+        return self._required.sample_interval_bytes if self._settled.available else None
 
     @property
     def coverage(self) -> Coverage:
         """What its dumps show."""
-        return Coverage(python_frames=False, small_objects=process.small_objects_reach_malloc())
+        small = self._sampler_is_needed and not self._sampler_refused
+        small = small or process.small_objects_reach_malloc()
+        stacks = f"by {self._stacks} stack" if self._stacks != "mixed" else "by mixed stack"
+        lack = "" if small else ", but for Python objects of up to 512 bytes"
+        sees = f"everything that is allocated, by Python and by C code{lack}, {stacks}"
+        return Coverage(self._stacks != "native", small, sees)
 
-    def start(self) -> None:
-        """Begin to sample; harmless when it does so already."""
+    @property
+    def cost(self) -> Cost:
+        """What it costs while it is active, and its hooks have cost."""
+        expected = "about 2% of instructions at 512 KiB, unwinding C stacks some more"
+        if native.obstacle():
+            return Cost(expected)
+        hook, sampler = native.part.hook_facts(), native.part.sampler_facts()
+        taken = hook["taken"] + sampler["taken"]
+        return Cost(expected, taken, (hook["nanoseconds"] + sampler["nanoseconds"]) / 1e9)
+
+    def start(self, wish: Wish) -> None:
+        """Begin to sample; raises `BusyError` for another interval that may not discard."""
+        wanted, has = wish.lg_interval, self._lg_interval
+        if wanted not in (None, has) and not wish.discard:
+            raise BusyError(
+                f"jemalloc samples every {1 << has} bytes, and can change that only by "
+                "throwing away what it has sampled",
+                remedy='Dump first, then say {"discard": true}; or set '
+                "memory.sample_interval_bytes and start the program anew",
+                code="interval_is_fixed",
+            )
+        if wish.discard:
+            self._discard(has if wanted is None else wanted)
+        self._take_hold()
         self._required.set_active(active=True)
 
     def stop(self) -> None:
         """Cease to sample. What was sampled stays: `prof.reset` would throw it away."""
         self._required.set_active(active=False)
+        if self._sampler_is_needed:
+            native.part.stop_sampler()
 
-    def dump(self, path: Path) -> None:
-        """Write a heap profile over the file at `path`; raises `MallctlError`."""
-        self._required.dump(path)
+    def dump(self, draft: Draft, scratch: Draft, facts: Mapping[str, str]) -> int:
+        """Write both kinds of samples to `draft`; returns their number. Raises `OSError`."""
+        self._required.dump(scratch.path)
+        heap = heap_v2.take_apart(scratch.descriptor)
+        if heap is None:
+            raise OSError(errno.EIO, "jemalloc wrote an incomplete profile", str(draft.path))
+        if native.obstacle():
+            return _copy(scratch, draft, heap)
+        allocated = self._required.statistics()
+        facts = {**facts, **lost_samples(), "stacks": self._stacks}
+        if allocated:
+            facts["allocated_bytes"] = str(allocated.allocated)
+        parts = (heap.records, heap.mapped, heap.size, heap.objects, heap.bytes)
+        described = (scratch.descriptor, *parts)
+        lines, lg_interval = preface(facts), self._lg_interval
+        return native.part.write_dump(draft.descriptor, lines, lg_interval, described)
 
     def allocator(self) -> dict[str, int] | None:
         """Return the allocator's statistics in bytes; None without a jemalloc."""
         statistics = self._jemalloc.statistics() if self._jemalloc else None
         return asdict(statistics) if statistics else None
 
+    @cached_property
+    def _settled(self) -> Availability:
+        """What was settled when the process started."""
+        found, environment = self._jemalloc, process.initial_environment()
+        obstacle = _obstacle(found, environment)
+        if obstacle or not found:
+            return Availability(obstacles=(obstacle,) if obstacle else ())
+        caveats = _caveats(found, environment, self._settings)
+        return Availability(caveats=caveats, facts=_facts(found))
+
     @property
     def _required(self) -> Jemalloc:
         if self._jemalloc is None:
             raise RuntimeError("jemalloc is not loaded: ask for `availability` first")
         return self._jemalloc
+
+    @property
+    def _lg_interval(self) -> int:
+        return self._required.sample_interval_bytes.bit_length() - 1
+
+    @cached_property
+    def _stacks(self) -> str:
+        can_ask = self._jemalloc is not None and self._jemalloc.asks_for_stacks
+        return self._settings.stacks if can_ask and not native.obstacle() else "native"
+
+    @cached_property
+    def _sampler_is_needed(self) -> bool:
+        return not process.small_objects_reach_malloc() and not native.obstacle()
+
+    def _discard(self, lg_interval: int) -> None:
+        self._required.reset(lg_interval)
+        if self._sampler_is_needed:
+            native.part.discard_samples()
+
+    def _take_hold(self) -> None:
+        """Put our hooks in, where there are any; those that are in already stay."""
+        address = self._required.mallctl_address
+        if self._required.asks_for_stacks and not native.obstacle():
+            native.part.install_hook(address, _STACKS[self._stacks])
+        if not self._sampler_is_needed or native.part.sampler_facts()["sampling"]:
+            return
+        budget = self._settings.overhead_budget_percent / 100
+        try:
+            start_sampler(self._lg_interval, budget, address)
+        except NotSupportedError as error:
+            self._sampler_refused = error.message
+        else:
+            self._sampler_refused = ""
+
+
+def _copy(source: Draft, target: Draft, heap: HeapFile) -> int:
+    """Make jemalloc's profile the dump, as it is; returns the number of samples."""
+    done = 0
+    while done < heap.size:
+        done += os.copy_file_range(
+            source.descriptor, target.descriptor, heap.size - done, done, done
+        )
+    return heap.objects
 
 
 def _obstacle(found: Jemalloc | None, environment: Mapping[str, str]) -> Reason | None:
@@ -135,12 +243,13 @@ def _why_not_enabled(name: str, environment: Mapping[str, str]) -> str:
 
 
 def _caveats(
-    found: Jemalloc, environment: Mapping[str, str], wanted_interval: int | None
+    found: Jemalloc, environment: Mapping[str, str], settings: MemorySettings
 ) -> tuple[Reason, ...]:
     caveats = (
         _another_malloc(found),
+        _no_python_stacks(found),
         _hidden_small_objects(environment),
-        _mistaken_options(found, environment) or _other_interval(found, wanted_interval),
+        _mistaken_options(found, environment) or _other_interval(found, settings),
         _musl(),
     )
     return tuple(caveat for caveat in caveats if caveat)
@@ -155,8 +264,20 @@ def _another_malloc(found: Jemalloc) -> Reason | None:
     )
 
 
+def _no_python_stacks(found: Jemalloc) -> Reason | None:
+    if obstacle := native.obstacle():
+        return Reason(f"Stacks show C functions only: {obstacle.message}", obstacle.remedy)
+    if found.asks_for_stacks:
+        return None
+    return Reason(
+        f"Stacks show C functions only: {_name(found)} does not ask for Python's",
+        "Preload jemalloc 5.3.0 or later (setting memory.jemalloc_path)",
+    )
+
+
 def _hidden_small_objects(environment: Mapping[str, str]) -> Reason | None:
-    if process.small_objects_reach_malloc():
+    """Say why small objects are not seen, where the sampler cannot see them either."""
+    if process.small_objects_reach_malloc() or not native.obstacle():
         return None
     if process.ignores_python_variables():
         why = "python was started with -E or -I, which ignore PYTHONMALLOC"
@@ -179,13 +300,14 @@ def _mistaken_options(found: Jemalloc, environment: Mapping[str, str]) -> Reason
     )
 
 
-def _other_interval(found: Jemalloc, wanted_interval: int | None) -> Reason | None:
-    interval = found.sample_interval_bytes
-    if wanted_interval is None or wanted_interval == interval:
+def _other_interval(found: Jemalloc, settings: MemorySettings) -> Reason | None:
+    interval, wanted = found.sample_interval_bytes, 1 << settings.lg_sample_interval
+    asked_for = "sample_interval_bytes" in settings.model_fields_set
+    if not asked_for or wanted == interval:
         return None
     return Reason(
         f"jemalloc was started with a sample interval of {interval} bytes, "
-        f"not {wanted_interval} as memory.sample_interval_bytes asks for",
+        f"not {wanted} as memory.sample_interval_bytes asks for",
         "Start the program with `endoscope run`, and without lg_prof_sample in "
         f"{malloc_conf.variable(found.prefix)}",
     )
