@@ -68,7 +68,7 @@ def make(workers, tmp_path):
 def returning(hook, value, *, arguments="self"):
     """Make a plugin class whose `hook` returns what `value()` does."""
     namespace = {"value": value}
-    exec(f"def {hook}({arguments}):\n    return value()\n", namespace)  # noqa: S102
+    exec(f"def {hook}({arguments}):\n    return value()\n", namespace)
     return type("MadePlugin", (Plugin,), {hook: hookimpl(namespace[hook])})
 
 

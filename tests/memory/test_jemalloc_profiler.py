@@ -150,3 +150,159 @@ def test_another_platform_is_an_obstacle(monkeypatch):
         None,
         None,
     )
+
+
+# --- together with the sampler ----------------------------------------------------------------
+
+PROFILED = """
+import json, sys
+from pathlib import Path
+from endoscope import RequestError
+from endoscope_memory import native
+from endoscope_memory.dumps import DumpFolder
+from endoscope_memory.profilers.jemalloc import JemallocProfiler
+from endoscope_memory.settings import MemorySettings
+from endoscope_memory.wish import Wish
+from endoscope_profiles import jemalloc_heap
+
+folder = DumpFolder(Path(sys.argv[1]))
+profiler = JemallocProfiler(MemorySettings(overhead_budget_percent=0, stacks=sys.argv[2]))
+
+def leak_small():
+    return [(number, str(number)) for number in range(50000)]
+
+def leak_large():
+    return [bytearray(8100) for _ in range(600)]
+
+def profile():
+    with folder.draft() as draft, folder.draft() as scratch:
+        profiler.dump(draft, scratch, {"service": "shop"})
+        return jemalloc_heap.parse(draft.path.read_bytes())
+
+def live(profile):
+    kinds = {}
+    for name in ("leak_small", "leak_large"):
+        mine = [s for s in profile.samples if any(f.function.startswith(name) for f in s.stack)]
+        kinds[name] = round(sum(sample.bytes for sample in mine) / 1000)
+    return kinds
+
+def answer(*values):
+    print(json.dumps(values))
+"""
+
+
+@pytest.fixture
+def profiled(under_jemalloc, folder):
+    def run(snippet, stacks="python", **environment):
+        return under_jemalloc(PROFILED + snippet, folder, stacks, **environment).answer
+
+    return run
+
+
+BOTH = """
+profiler.start(Wish())
+kept = [leak_small(), leak_large()]
+held = live(profile())
+kept.clear()
+answer(held, live(profile()), native.part.sampler_facts()["attached"])"""
+
+
+@pytest.mark.parametrize(
+    ("environment", "stacks", "sampled"),
+    [
+        ({}, "python", True),
+        ({}, "mixed", True),
+        ({"PYTHONMALLOC": "malloc"}, "python", False),
+        ({"PYTHONMALLOC": "malloc"}, "mixed", False),
+        ({"PYTHONMALLOC": "debug"}, "python", True),
+    ],
+)
+def test_small_and_large_blocks_are_each_seen_once(profiled, environment, stacks, sampled):
+    held, freed, attached = profiled(BOTH, stacks, **environment)
+    # A tuple of two, a string of up to five characters and a number, which jemalloc rounds up.
+    each = 64 + 64 + 32 if environment.get("PYTHONMALLOC") == "malloc" else 56 + 54 + 28
+    assert held["leak_small"] == pytest.approx(50000 * each / 1000 + 400, rel=0.12)
+    assert held["leak_large"] == pytest.approx(600 * 8192 / 1000, rel=0.12)
+    assert freed["leak_small"] < 300  # Python keeps some tuples for later
+    assert freed["leak_large"] == 0
+    assert attached is sampled
+
+
+def test_another_interval_takes_the_permission_to_discard(profiled):
+    refused, held, interval, after, again = profiled("""
+profiler.start(Wish())
+kept = [leak_small(), leak_large()]
+try:
+    profiler.start(Wish(sample_interval_bytes=65536))
+except RequestError as error:
+    refused = [error.status, error.code]
+profiler.start(Wish(sample_interval_bytes=4000))
+held = live(profile())
+profiler.start(Wish(sample_interval_bytes=65536, discard=True))
+after = live(profile())
+more = [leak_small(), leak_large(), leak_large(), leak_large(), leak_large()]
+found = profile()
+intervals = [profiler.sample_interval_bytes, found.interval_bytes]
+answer(refused, held, intervals, after, live(found))""")
+    assert refused == [409, "interval_is_fixed"]
+    assert min(held.values()) > 1000
+    assert interval == [65536, 65536]
+    assert after == {"leak_small": 0, "leak_large": 0}
+    assert again["leak_small"] == pytest.approx(7300, rel=0.5)
+    assert again["leak_large"] == pytest.approx(4 * 4915, rel=0.3)
+
+
+def test_a_stop_stops_both_and_keeps_what_there_is(profiled):
+    first, second, third = profiled("""
+profiler.start(Wish())
+kept = [leak_small(), leak_large()]
+profiler.stop()
+first = live(profile())
+more = [leak_small(), leak_large()]
+second = live(profile())
+kept.clear()
+answer(first, second, live(profile()))""")
+    assert min(first.values()) > 1000
+    assert second == first
+    assert third["leak_small"] < 300  # Python keeps some tuples for later
+    assert third["leak_large"] == 0
+
+
+def test_the_facts_of_a_dump(profiled):
+    facts, interval = profiled("""
+profiler.start(Wish())
+found = profile()
+answer(dict(found.facts), found.interval_bytes)""")
+    assert facts["service"] == "shop"
+    assert facts["stacks"] == "python"
+    assert int(facts["allocated_bytes"]) > 1_000_000
+    assert (facts["coarsest_interval_bytes"], interval) == ("4096", 4096)
+
+
+def test_threads_without_python_are_named_so(profiled, compiled):
+    library = compiled(
+        "libworker.so",
+        "#include <pthread.h>\n#include <stdlib.h>\n"
+        "static void *kept[1000];"
+        "static void *work(void *_) {"
+        "    for (int i = 0; i < 1000; i++) kept[i] = malloc(8192); return _; }"
+        "void start(void) { pthread_t t; pthread_create(&t, 0, work, 0); pthread_join(t, 0); }",
+    )
+    (held,) = profiled(f"""
+import ctypes
+profiler.start(Wish())
+ctypes.CDLL({str(library)!r}).start()
+answer(sum(s.bytes for s in profile().samples if s.stack[0].function == "[no Python]"))""")
+    assert held == pytest.approx(8_192_000, rel=0.15)
+
+
+def test_own_frames_are_left_out_of_mixed_stacks(profiled):
+    (files,) = profiled(
+        """
+profiler.start(Wish())
+kept = [leak_small(), leak_large()]
+answer(sorted({frame.file for s in profile().samples for frame in s.stack}))""",
+        "mixed",
+    )
+    assert not [file for file in files if "_native" in file]
+    assert not [file for file in files if "jemalloc" in file and "endoscope" not in file]

@@ -12,6 +12,7 @@
 #endif
 #undef Py_BUILD_CORE
 
+#include <string.h>
 #include <time.h>
 
 #include "allocator_sampler.h"
@@ -118,15 +119,18 @@ is_ours(void)
 #endif
 }
 
-/* Whether jemalloc owns the block, and samples it itself. Its size does not tell: a large block
-   that shrinks stays where it is. */
-static bool
-is_others(void *block)
+/* How many bytes jemalloc has given to this thread so far, also by realloc in place. (To ask it
+   whose a block is, with `arenas.lookup`, crashes up to 5.3.0 for some that are not its own.) */
+static uint64_t
+given_by_others(void)
 {
-    unsigned arena;
-    size_t size = sizeof(arena);
-    return options.others != NULL &&
-           options.others("arenas.lookup", &arena, &size, &block, sizeof(block)) == 0;
+    uint64_t *given = NULL;
+    size_t size = sizeof(given);
+    if (options.others == NULL ||
+        options.others("thread.allocatedp", &given, &size, NULL, 0) != 0) {
+        return 0;
+    }
+    return *given;
 }
 
 static void
@@ -143,7 +147,7 @@ sampled(void *block, size_t size)
 {
     uint64_t began = clock_of(CLOCK_MONOTONIC);
     bool ours = is_ours();
-    if (ours && state.sampling && block != NULL && !is_others(block)) {
+    if (ours && state.sampling && block != NULL) {
         record(block, size);
         state.taken++;
         uint64_t now = clock_of(CLOCK_MONOTONIC);
@@ -196,17 +200,27 @@ hook_calloc(void *context, size_t number, size_t each)
     return sampled(allocator->calloc(allocator->ctx, number, each), number * each);
 }
 
-/* To sampling it is a free and a new block, wherever it lies; nothing if it fails. */
+/* To sampling it is a free and a new block, wherever it lies; nothing if it fails. Whose the
+   block is its size does not tell: a large one that shrinks stays jemalloc's, which then has
+   served the call, and samples it itself. */
 static void *
 hook_realloc(void *context, void *block, size_t size)
 {
     PyMemAllocatorEx *allocator = context;
     bool known = samples_may_hold(block), due = count_down(size);
+    uint64_t given = due ? given_by_others() : 0;
     void *moved = allocator->realloc(allocator->ctx, block, size);
     if (known && moved != NULL) {
         forget(block);
     }
-    return due ? sampled(moved, size) : moved;
+    if (!due) {
+        return moved;
+    }
+    if (given_by_others() != given) {
+        draw_distance();
+        return moved;
+    }
+    return sampled(moved, size);
 }
 
 static void
@@ -256,15 +270,33 @@ counted(int domain)
     return bytes;
 }
 
+/* A place that keeps what is there now, for ever; NULL if there is none. The same as once
+   before has its place already. */
+static PyMemAllocatorEx *
+keep_current(int domain)
+{
+    PyMemAllocatorEx current;
+    PyMem_GetAllocator(DOMAIN[domain], &current);
+    for (unsigned at = 0; at < installed[domain]; at++) {
+        if (memcmp(&below[domain][at], &current, sizeof(current)) == 0) {
+            return &below[domain][at];
+        }
+    }
+    if (installed[domain] == MOST_INSTALLED) {
+        return NULL;
+    }
+    below[domain][installed[domain]] = current;
+    return &below[domain][installed[domain]++];
+}
+
 /* Put our hooks on top of what is there. */
 static bool
 install(int domain)
 {
-    if (installed[domain] == MOST_INSTALLED) {
+    PyMemAllocatorEx *under = keep_current(domain);
+    if (under == NULL) {
         return false;
     }
-    PyMemAllocatorEx *under = &below[domain][installed[domain]++];
-    PyMem_GetAllocator(DOMAIN[domain], under);
     PyMemAllocatorEx hooks = {under, hook_malloc, hook_calloc, hook_realloc, hook_free};
     PyMem_SetAllocator(DOMAIN[domain], &hooks);
     if (counted(domain) == PROBE) {
@@ -320,6 +352,13 @@ sampler_stop(void)
 {
     state.sampling = false;
     draw_distance();
+}
+
+void
+sampler_discard(void)
+{
+    samples_clear();
+    draw_distance(); /* the interval is the one that was asked for again */
 }
 
 struct sampler_state

@@ -15,7 +15,7 @@
 struct sampler_options {
     unsigned lg_interval;     /* the mean number of bytes between two samples, as a logarithm */
     double budget;            /* the share of the CPU time that sampling may take; 0 = any */
-    mallctl_function *others; /* leave out the blocks that this jemalloc owns; or NULL */
+    mallctl_function *others; /* leave out what this jemalloc serves; or NULL */
 };
 
 struct sampler_state {
@@ -38,6 +38,9 @@ enum sampler_refusal sampler_start(const struct sampler_options *options);
 
 /* Cease to sample. Frees are still followed. */
 void sampler_stop(void);
+
+/* Throw all samples away. */
+void sampler_discard(void);
 
 struct sampler_state sampler_state(void);
 

@@ -232,6 +232,7 @@ hook_install(mallctl_function *mallctl, enum hook_stacks stacks)
     backtrace_hook *hook = stacks == HOOK_PYTHON  ? python_hook
                            : stacks == HOOK_MIXED ? mixed_hook
                                                   : unwind;
+    atomic_store(&closed, false); /* an embedding program may start Python once more */
     return mallctl(NAME, NULL, NULL, &hook, sizeof(hook));
 }
 

@@ -92,7 +92,7 @@ stop_sampler(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
 static PyObject *
 discard_samples(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
 {
-    samples_clear();
+    sampler_discard();
     Py_RETURN_NONE;
 }
 

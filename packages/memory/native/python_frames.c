@@ -32,7 +32,8 @@ enum {
     ENTRIES = 1 << 16,
     SLOT_BITS = 17, /* twice the entries and more, so that probing stays short */
     CACHE_BITS = 15,
-    LONGEST_TEXT = 1000, /* bytes of a name; what is longer is cut */
+    LONGEST_TEXT = 1000, /* bytes of a name; what is longer is cut behind this one */
+    ROOM_FOR_TEXT = LONGEST_TEXT + 3, /* whose last character may have four */
     LONGEST_PROBE = 64,
     INDEX_BITS = 17,
 };
@@ -100,8 +101,7 @@ gil_holder(void)
 bool
 frames_gil_is_held(void)
 {
-    PyThreadState *thread = gil_holder();
-    return thread != NULL && thread->thread_id == PyThread_get_thread_ident();
+    return gil_holder() != NULL; /* in 3.11 this only says that somebody does */
 }
 
 static struct _PyInterpreterFrame *
@@ -187,11 +187,23 @@ hash_of(const char *bytes, size_t length)
     return mixed(hash, rest);
 }
 
+/* Of a text's content; most carry Python's own hash of it. */
+static uint64_t
+hash_of_text(PyObject *text)
+{
+    Py_hash_t known = ((PyASCIIObject *)text)->hash;
+    if (known != -1) {
+        return (uint64_t)known;
+    }
+    size_t size = (size_t)PyUnicode_GET_LENGTH(text) * (size_t)PyUnicode_KIND(text);
+    return hash_of(PyUnicode_DATA(text), size);
+}
+
 /* What tells this place in this code object from every other that is or was.
 
    Addresses are used again. From 3.12 on each code object has a number of its own; before
-   that (and when the numbers have run out) the whole table of lines is taken instead, so
-   that a successor at the same address is noticed if any line of it differs. */
+   that (and when the numbers have run out) its texts and the whole table of lines are taken
+   instead, so that a successor at the same address is noticed if anything of it shows. */
 static uint64_t
 identity(PyCodeObject *code, int offset)
 {
@@ -202,7 +214,8 @@ identity(PyCodeObject *code, int offset)
         return mixed(hash, code->co_version);
     }
 #endif
-    hash = mixed(hash, (uintptr_t)code->co_qualname);
+    hash = mixed(hash, hash_of_text(code->co_filename));
+    hash = mixed(hash, hash_of_text(code->co_qualname));
     hash = mixed(hash, (unsigned)code->co_firstlineno);
     PyObject *table = code->co_linetable;
     return mixed(hash, hash_of(PyBytes_AS_STRING(table), (size_t)PyBytes_GET_SIZE(table)));
@@ -298,7 +311,7 @@ encode(Py_UCS4 character, char *at)
     return 4;
 }
 
-/* Write `text` as UTF-8 to `bytes`, which has room for LONGEST_TEXT, and return its length.
+/* Write `text` as UTF-8 to `bytes`, which has ROOM_FOR_TEXT, and return its length.
    Read raw: PyUnicode_AsUTF8 allocates. Of a longer file name the end is kept. */
 static uint32_t
 copy_text(PyObject *text, bool keep_end, char *bytes)
@@ -321,7 +334,7 @@ copy_text(PyObject *text, bool keep_end, char *bytes)
         from = 0;
     }
     size_t written = 0;
-    for (Py_ssize_t i = from; i < length && written + 4 <= LONGEST_TEXT; i++) {
+    for (Py_ssize_t i = from; i < length && written < LONGEST_TEXT; i++) {
         written += encode(PyUnicode_READ(kind, data, i), bytes + written);
     }
     return (uint32_t)written;
@@ -390,7 +403,7 @@ intern(const char *text, uint32_t function_length, uint32_t file_length, int lin
 static uint32_t
 resolve(PyCodeObject *code, int offset)
 {
-    char text[2 * LONGEST_TEXT];
+    char text[2 * ROOM_FOR_TEXT];
     uint32_t function_length = copy_text(code->co_qualname, false, text);
     uint32_t file_length = copy_text(code->co_filename, true, text + function_length);
     return intern(text, function_length, file_length, line_at(code, offset));

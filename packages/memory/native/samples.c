@@ -213,6 +213,13 @@ samples_add(const void *block, size_t size, unsigned lg_interval, const uint32_t
     sample->size = size;
     sample->lg_interval = (uint8_t)lg_interval;
     sample->depth = (uint8_t)depth;
+    if (lg_interval < floor_lg_interval) { /* making room has thinned the others out */
+        if (!survives(sample, floor_lg_interval)) {
+            give_back(sample);
+            return;
+        }
+        sample->lg_interval = (uint8_t)floor_lg_interval;
+    }
     memcpy(sample->frames, frames, depth * sizeof(*frames));
     size_t at = find(block);
     if (slots[at].block != NULL) { /* its free passed us by */

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,12 @@ from endoscope_memory import heap_v2, jemalloc, malloc_conf, native, process
 from endoscope_memory.availability import Availability, Cost, Coverage, Reason
 from endoscope_memory.facts import preface
 from endoscope_memory.preload import install_command
-from endoscope_memory.profilers.sampler import lost_samples, start_sampler
+from endoscope_memory.profilers.sampler import (
+    is_sampling,
+    lost_samples,
+    removed_hooks,
+    start_sampler,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,13 +59,10 @@ class JemallocProfiler:
     def availability(self) -> Availability:
         """Whether it works here."""
         settled = self._settled
-        if not self._sampler_refused:
-            return settled
-        refused = Reason(
-            f"Python objects of up to 512 bytes are not in the profile: {self._sampler_refused}",
-            "Start profiling before the other one, or do without it",
-        )
-        return Availability(settled.obstacles, (*settled.caveats, refused), settled.facts)
+        caveats = removed_hooks() if self._sampler_is_needed else ()
+        if self._sampler_refused:
+            caveats = (_refused(self._sampler_refused),)
+        return replace(settled, caveats=(*settled.caveats, *caveats))
 
     @property
     def active(self) -> bool:
@@ -168,6 +170,7 @@ class JemallocProfiler:
     def _discard(self, lg_interval: int) -> None:
         self._required.reset(lg_interval)
         if self._sampler_is_needed:
+            native.part.stop_sampler()  # it is started again at this interval
             native.part.discard_samples()
 
     def _take_hold(self) -> None:
@@ -175,7 +178,7 @@ class JemallocProfiler:
         address = self._required.mallctl_address
         if self._required.asks_for_stacks and not native.obstacle():
             native.part.install_hook(address, _STACKS[self._stacks])
-        if not self._sampler_is_needed or native.part.sampler_facts()["sampling"]:
+        if not self._sampler_is_needed or is_sampling():
             return
         budget = self._settings.overhead_budget_percent / 100
         try:
@@ -184,6 +187,13 @@ class JemallocProfiler:
             self._sampler_refused = error.message
         else:
             self._sampler_refused = ""
+
+
+def _refused(why: str) -> Reason:
+    return Reason(
+        f"Python objects of up to 512 bytes are not in the profile: {why}",
+        "Start profiling before the other one, or do without it",
+    )
 
 
 def _copy(source: Draft, target: Draft, heap: HeapFile) -> int:

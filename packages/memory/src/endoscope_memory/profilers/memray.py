@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from endoscope import BusyError
 from endoscope_memory.availability import Availability, Cost, Coverage, Reason
 from endoscope_memory.profilers.tracemalloc import refuse_interval, write_exact
 from endoscope_profiles import Frame
@@ -51,7 +52,7 @@ class MemrayProfiler:
     @property
     def availability(self) -> Availability:
         """Whether it works here: whether it is installed."""
-        if importlib.util.find_spec("memray") is None:
+        if not _is_installed():
             reason = Reason("memray is not installed", "pip install 'endoscope-memory[memray]'")
             return Availability(obstacles=(reason,))
         return Availability(facts=("memray records every allocation",))
@@ -110,7 +111,7 @@ class MemrayProfiler:
         capture = self._directory / f"{int(time.time())}-{os.getpid()}{_SUFFIX}"
         to = memray.FileDestination(capture, overwrite=True, compress_on_exit=False)
         tracker = memray.Tracker(destination=to, trace_python_allocators=True)
-        tracker.__enter__()  # it ends in another request, on another thread
+        _enter(tracker)
         capture.chmod(0o600)
         self._tracker, self._capture = tracker, capture
 
@@ -124,6 +125,37 @@ class MemrayProfiler:
         for capture in self._directory.glob(f"*-{os.getpid()}{_SUFFIX}"):
             with suppress(OSError):
                 capture.unlink()
+
+
+def _enter(tracker: Any) -> None:
+    """Begin to track; ends in another request. Raises `BusyError`.
+
+    On a thread that does nothing else: on the one that starts it memray loses count of the
+    frames that were there before.
+    """
+    failures = []
+
+    def enter() -> None:
+        try:
+            tracker.__enter__()
+        except Exception as error:  # noqa: BLE001  raised again, where it is seen
+            failures.append(error)
+
+    entering = threading.Thread(target=enter)
+    entering.start()
+    entering.join()
+    if failures:
+        raise BusyError(
+            f"memray cannot begin: {failures[0]}",
+            remedy="It can track a process once at a time: end what else uses it",
+        ) from failures[0]
+
+
+def _is_installed() -> bool:
+    try:
+        return importlib.util.find_spec("memray") is not None
+    except ValueError:  # something else stands in its place in `sys.modules`
+        return False
 
 
 def _read_elsewhere(capture: Path) -> list[tuple[tuple[Frame, ...], int, int]]:

@@ -33,10 +33,8 @@ class SamplerProfiler:
         """Whether it works here: whether the native part does."""
         if obstacle := native.obstacle():
             return Availability(obstacles=(obstacle,))
-        facts = native.part.sampler_facts()
-        if facts["sampling"] and not facts["attached"]:
-            return Availability(caveats=(_DETACHED,))
-        return Availability(facts=(f"one sample is taken per {1 << self._lg_interval} bytes",))
+        facts = (f"one sample is taken per {1 << self._lg_interval} bytes",)
+        return Availability(caveats=removed_hooks(), facts=facts)
 
     @property
     def active(self) -> bool:
@@ -74,7 +72,7 @@ class SamplerProfiler:
             native.part.discard_samples()
         if wish.lg_interval is not None:
             self._lg_interval = wish.lg_interval
-        elif self.active:
+        elif is_sampling():
             return
         start_sampler(self._lg_interval, self._budget, _NO_JEMALLOC)
 
@@ -102,13 +100,25 @@ def start_sampler(lg_interval: int, budget: float, mallctl: int) -> None:
         ) from error
 
 
+def is_sampling() -> bool:
+    """Return whether it takes samples now, as it should where it was started."""
+    facts = native.part.sampler_facts()
+    return facts["sampling"] and facts["attached"]
+
+
+def removed_hooks() -> tuple[Reason, ...]:
+    """Return a caveat if it was started and sees nothing any more."""
+    facts = native.part.sampler_facts()
+    return (_REMOVED,) if facts["sampling"] and not facts["attached"] else ()
+
+
 def lost_samples() -> dict[str, str]:
     """Return a fact about samples for which there was no memory, if there were any."""
     lost = native.part.sampler_facts()["lost"]
     return {"lost_samples": str(lost)} if lost else {}
 
 
-_DETACHED = Reason(
+_REMOVED = Reason(
     "Another tool has removed the sampler's hooks from Python's allocators: nothing is sampled, "
     "and blocks that were freed since then still show",
     "Start profiling again: what was sampled is discarded then, since it is no longer true",
