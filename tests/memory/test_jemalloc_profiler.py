@@ -224,7 +224,7 @@ def test_small_and_large_blocks_are_each_seen_once(profiled, environment, stacks
     assert held["leak_small"] == pytest.approx(50000 * each / 1000 + 400, rel=0.12)
     assert held["leak_large"] == pytest.approx(600 * 8192 / 1000, rel=0.12)
     assert freed["leak_small"] < 300  # Python keeps some tuples for later
-    assert freed["leak_large"] == 0
+    assert freed["leak_large"] < 50
     assert attached is sampled
 
 

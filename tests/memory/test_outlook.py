@@ -1,16 +1,21 @@
 import os
 
-from endoscope_memory.outlook import jemalloc_outlook
+import pytest
+
+from endoscope_memory.dumps import DumpFolder
+from endoscope_memory.outlook import jemalloc_outlook, outlook
 from endoscope_memory.settings import MemorySettings
 
 
 def test_a_good_outlook_says_where_and_which(libjemalloc):
     found = jemalloc_outlook(MemorySettings(), os.environ)
     assert (found.obstacles, found.caveats) == ((), ())
-    where, which, interval = found.facts
+    where, which, interval, uses = found.facts
     assert str(libjemalloc) in where
     assert "jemalloc 5." in which
     assert "524288" in interval
+    assert "jemalloc sees everything" in uses
+    assert "it costs about 2%" in uses
 
 
 def test_the_environment_it_would_start_from_counts(libjemalloc):
@@ -50,3 +55,19 @@ def test_another_platform_is_said_without_looking(monkeypatch):
     monkeypatch.setattr("sys.platform", "darwin")
     (obstacle,) = jemalloc_outlook(MemorySettings(), {}).obstacles
     assert "darwin" in obstacle.message
+
+
+def test_without_jemalloc_auto_looks_forward_to_the_sampler(folder, tmp_path):
+    settings = MemorySettings(jemalloc_path=tmp_path / "none.so")
+    found = outlook(settings, DumpFolder(folder), os.environ)
+    assert found.available
+    (caveat,) = found.caveats
+    assert str(tmp_path) in caveat.message
+    assert "sampler sees what Python allocates" in found.facts[-1]
+
+
+@pytest.mark.parametrize("named", ["sampler", "tracemalloc"])
+def test_a_named_profiler_is_looked_at_where_it_stands(folder, named):
+    found = outlook(MemorySettings(profiler=named), DumpFolder(folder), os.environ)
+    assert (found.obstacles, found.caveats) == ((), ())
+    assert found.facts[-1].startswith(f"{named} sees ")

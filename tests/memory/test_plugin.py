@@ -52,7 +52,7 @@ plugin.endoscope_stop()
 stopped = ask(plugin, "GET", "/status").value
 print(json.dumps([found, started, stopped["status"], stopped["sample_interval_bytes"]]))"""
     answer = plain(snippet, folder, **launch).answer
-    assert answer == [["info", "info"], "active", "inactive", 524288]
+    assert answer == [["info", "info", "info"], "active", "inactive", 524288]
 
 
 def test_all_is_well_from_outside(hosted, folder, libjemalloc, monkeypatch):

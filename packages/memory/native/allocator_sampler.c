@@ -142,7 +142,7 @@ record(void *block, size_t size)
 }
 
 /* A point lies in this block, which is NULL if there was no memory for it. */
-static Py_NO_INLINE void *
+static void *
 sampled(void *block, size_t size)
 {
     uint64_t began = clock_of(CLOCK_MONOTONIC);
@@ -159,7 +159,7 @@ sampled(void *block, size_t size)
     return block;
 }
 
-static Py_NO_INLINE void
+static void
 forget(void *block)
 {
     if (is_ours()) {
@@ -167,7 +167,58 @@ forget(void *block)
     }
 }
 
-/* --- the hooks, on the path of every allocation ----------------------------------------------- */
+/* --- the hooks, when a sample is due or may be freed ------------------------------------------ */
+
+static Py_NO_INLINE void *
+sampled_malloc(PyMemAllocatorEx *allocator, size_t size)
+{
+    return sampled(allocator->malloc(allocator->ctx, size), size);
+}
+
+static Py_NO_INLINE void *
+sampled_calloc(PyMemAllocatorEx *allocator, size_t number, size_t each)
+{
+    return sampled(allocator->calloc(allocator->ctx, number, each), number * each);
+}
+
+/* Whose the block is its size does not tell: a large one that shrinks stays jemalloc's, which
+   then has served the call, and samples it itself. */
+static Py_NO_INLINE void *
+sampled_realloc(PyMemAllocatorEx *allocator, void *block, size_t size)
+{
+    uint64_t given = given_by_others();
+    void *moved = allocator->realloc(allocator->ctx, block, size);
+    if (moved != NULL && samples_may_hold(block)) {
+        forget(block);
+    }
+    if (given_by_others() != given) {
+        draw_distance();
+        return moved;
+    }
+    return sampled(moved, size);
+}
+
+static Py_NO_INLINE void *
+known_realloc(PyMemAllocatorEx *allocator, void *block, size_t size)
+{
+    void *moved = allocator->realloc(allocator->ctx, block, size);
+    if (moved != NULL) {
+        forget(block);
+    }
+    return moved;
+}
+
+static Py_NO_INLINE void
+known_free(PyMemAllocatorEx *allocator, void *block)
+{
+    forget(block);
+    allocator->free(allocator->ctx, block);
+}
+
+/* --- the hooks, on the path of every allocation ------------------------------------------------- */
+
+/* What is rare is left to functions of its own, which are jumped to: so nothing is saved on
+   the stack on the way to the allocator below. */
 
 /* Count a block of `size` bytes; whether a point lies in it. None does in an empty block. */
 static inline bool
@@ -177,50 +228,41 @@ count_down(size_t size)
         return false;
     }
     countdown -= (int64_t)size;
-    return countdown < 0;
+    return __builtin_expect(countdown < 0, 0);
 }
 
 static void *
 hook_malloc(void *context, size_t size)
 {
     PyMemAllocatorEx *allocator = context;
-    if (!count_down(size)) {
-        return allocator->malloc(allocator->ctx, size);
+    if (count_down(size)) {
+        return sampled_malloc(allocator, size);
     }
-    return sampled(allocator->malloc(allocator->ctx, size), size);
+    return allocator->malloc(allocator->ctx, size);
 }
 
 static void *
 hook_calloc(void *context, size_t number, size_t each)
 {
     PyMemAllocatorEx *allocator = context; /* the product fits: PyMem_Calloc has looked */
-    if (!count_down(number * each)) {
-        return allocator->calloc(allocator->ctx, number, each);
+    if (count_down(number * each)) {
+        return sampled_calloc(allocator, number, each);
     }
-    return sampled(allocator->calloc(allocator->ctx, number, each), number * each);
+    return allocator->calloc(allocator->ctx, number, each);
 }
 
-/* To sampling it is a free and a new block, wherever it lies; nothing if it fails. Whose the
-   block is its size does not tell: a large one that shrinks stays jemalloc's, which then has
-   served the call, and samples it itself. */
+/* To sampling it is a free and a new block, wherever it lies; nothing if it fails. */
 static void *
 hook_realloc(void *context, void *block, size_t size)
 {
     PyMemAllocatorEx *allocator = context;
-    bool known = samples_may_hold(block), due = count_down(size);
-    uint64_t given = due ? given_by_others() : 0;
-    void *moved = allocator->realloc(allocator->ctx, block, size);
-    if (known && moved != NULL) {
-        forget(block);
+    if (count_down(size)) {
+        return sampled_realloc(allocator, block, size);
     }
-    if (!due) {
-        return moved;
+    if (samples_may_hold(block)) {
+        return known_realloc(allocator, block, size);
     }
-    if (given_by_others() != given) {
-        draw_distance();
-        return moved;
-    }
-    return sampled(moved, size);
+    return allocator->realloc(allocator->ctx, block, size);
 }
 
 static void
@@ -228,7 +270,8 @@ hook_free(void *context, void *block)
 {
     PyMemAllocatorEx *allocator = context;
     if (samples_may_hold(block)) {
-        forget(block);
+        known_free(allocator, block);
+        return;
     }
     allocator->free(allocator->ctx, block);
 }

@@ -15,6 +15,8 @@
 #endif
 #undef Py_BUILD_CORE
 
+#include <dlfcn.h>
+#include <link.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -102,6 +104,33 @@ bool
 frames_gil_is_held(void)
 {
     return gil_holder() != NULL; /* in 3.11 this only says that somebody does */
+}
+
+/* From 3.15 on the thread's state lies in a thread-local variable also for who has no GIL. In the
+   executable, or in a library linked for that (DF_STATIC_TLS), it has a fixed place. Any other
+   library asks the loader for it, which may then be growing its table of such variables: with
+   the very call of malloc that we are in. It would do so twice, and free the first one twice. */
+bool
+frames_usable_in_malloc(void)
+{
+#if PY_VERSION_HEX >= 0x030f0000
+    Dl_info found;
+    struct link_map *object = NULL;
+    if (dladdr1((void *)(uintptr_t)Py_GetVersion, &found, (void **)&object, RTLD_DL_LINKMAP) == 0) {
+        return false;
+    }
+    if (object->l_prev == NULL) { /* the executable is the first */
+        return true;
+    }
+    for (const ElfW(Dyn) *entry = object->l_ld; entry->d_tag != DT_NULL; entry++) {
+        if (entry->d_tag == DT_FLAGS) {
+            return (entry->d_un.d_val & DF_STATIC_TLS) != 0;
+        }
+    }
+    return false;
+#else
+    return true;
+#endif
 }
 
 static struct _PyInterpreterFrame *

@@ -60,6 +60,9 @@ bool frames_prepare(void);
    fork. `entered_from_c`, if not NULL, receives for each frame whether C called it. */
 unsigned frames_walk(uint32_t *stack, unsigned room, bool *entered_from_c);
 
+/* Whether frames_walk() may be called inside malloc in this process. */
+bool frames_usable_in_malloc(void);
+
 /* The same for a caller that holds the GIL and is not inside malloc: sees subinterpreters too. */
 unsigned frames_walk_with_gil(uint32_t *stack, unsigned room);
 

@@ -25,7 +25,7 @@ struct unused {
     struct unused *next;
 };
 
-uint16_t *samples_filter;
+uint16_t samples_filter[1 << FILTER_BITS];
 
 static struct slot *slots;
 static unsigned lg_slots;
@@ -146,10 +146,7 @@ resize(unsigned lg_wanted)
 bool
 samples_prepare(void)
 {
-    if (samples_filter == NULL) {
-        samples_filter = pages_take(sizeof(*samples_filter) << FILTER_BITS);
-    }
-    return samples_filter != NULL && (slots != NULL || resize(SMALLEST_LG_SLOTS));
+    return slots != NULL || resize(SMALLEST_LG_SLOTS);
 }
 
 /* Whether a sample of the interval 2**lg_from would also have been one at 2**lg_to. */

@@ -26,15 +26,16 @@ enum {
 };
 
 /* For each page of memory (those a gigabyte apart share a place) how many samples lie in it.
-   Neighbouring blocks share a place, so that whoever asks finds it in the processor's cache. */
-extern uint16_t *samples_filter;
+   Neighbouring blocks share a place, so that whoever asks finds it in the processor's cache.
+   Half a megabyte, of which only what is written to becomes resident. */
+extern uint16_t samples_filter[1 << FILTER_BITS];
 
 /* Whether `block` may be a sample: what every `free` asks. */
 static inline bool
 samples_may_hold(const void *block)
 {
     uintptr_t page = (uintptr_t)block >> FILTER_PAGE_BITS;
-    return samples_filter[page & (((uintptr_t)1 << FILTER_BITS) - 1)] != 0;
+    return __builtin_expect(samples_filter[page & (((uintptr_t)1 << FILTER_BITS) - 1)] != 0, 0);
 }
 
 /* Take the memory of empty tables; false if there is none. */

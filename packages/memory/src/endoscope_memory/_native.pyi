@@ -25,6 +25,9 @@ def walk(with_gil: bool, /) -> list[tuple[str, str, int]]:
     Found as the sampler does, or as jemalloc's hook does, which cannot know about the GIL.
     """
 
+def usable_in_malloc() -> bool:
+    """Return whether jemalloc's hook may look at frames in this process."""
+
 def frames_known() -> int:
     """Return how many different frames have been seen."""
 

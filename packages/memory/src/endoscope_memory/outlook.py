@@ -33,7 +33,7 @@ def outlook(
     if settings.profiler != "auto" or jemalloc.available or not sampler.availability.available:
         return jemalloc
     lack = profiler.instead(sampler, "jemalloc", jemalloc)
-    return replace(sampler.availability, caveats=(lack,))
+    return replace(profiler.described(sampler), caveats=(lack,))
 
 
 def jemalloc_outlook(settings: MemorySettings, environment: Mapping[str, str]) -> Availability:
@@ -101,7 +101,7 @@ def _availability(answer: dict[str, Any]) -> Availability:
 
 def _answer(given: str) -> str:
     settings = MemorySettings.model_validate_json(given)
-    return json.dumps(asdict(JemallocProfiler(settings).availability))
+    return json.dumps(asdict(profiler.described(JemallocProfiler(settings))))
 
 
 if __name__ == "__main__":

@@ -86,8 +86,8 @@ class Choice:
     @property
     def availability(self) -> Availability:
         """The profiler's, as of now, and how to get a better one."""
-        availability = self.profiler.availability
-        return replace(availability, caveats=(*availability.caveats, *self.lacks))
+        found = described(self.profiler)
+        return replace(found, caveats=(*found.caveats, *self.lacks))
 
 
 def choose(settings: MemorySettings, dumps: DumpFolder) -> Choice:
@@ -99,6 +99,15 @@ def choose(settings: MemorySettings, dumps: DumpFolder) -> Choice:
     chosen = next((one for one in candidates if one.availability.available), candidates[0])
     better = candidates[: candidates.index(chosen)]
     return Choice(chosen, tuple(instead(chosen, one.name, one.availability) for one in better))
+
+
+def described(profiler: Profiler) -> Availability:
+    """Return how available a profiler is, with what it sees and costs among the facts."""
+    found = profiler.availability
+    if not found.available:
+        return found
+    uses = f"{profiler.name} sees {profiler.coverage.sees}; it costs {profiler.cost.expected}"
+    return replace(found, facts=(*found.facts, uses))
 
 
 def instead(chosen: Profiler, better: str, availability: Availability) -> Reason:

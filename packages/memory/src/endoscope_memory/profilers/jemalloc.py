@@ -39,6 +39,11 @@ _HOW_TO_START = (
     "Start the program with `endoscope run`, or with LD_PRELOAD=libjemalloc.so.2 "
     "MALLOC_CONF=prof:true,prof_active:false"
 )
+_COSTS = {
+    "python": "about 2% of the instructions at 512 KiB",
+    "mixed": "about 3% of the instructions at 512 KiB, since it unwinds C stacks",
+    "native": "about 3% of the instructions at 512 KiB, since it unwinds C stacks",
+}
 _STACKS = {"native": 0, "python": 1, "mixed": 2}  # as `_native.install_hook` takes them
 
 
@@ -79,15 +84,14 @@ class JemallocProfiler:
         """What its dumps show."""
         small = self._sampler_is_needed and not self._sampler_refused
         small = small or process.small_objects_reach_malloc()
-        stacks = f"by {self._stacks} stack" if self._stacks != "mixed" else "by mixed stack"
         lack = "" if small else ", but for Python objects of up to 512 bytes"
-        sees = f"everything that is allocated, by Python and by C code{lack}, {stacks}"
+        sees = f"everything that is allocated, by Python and by C code{lack}, by {self._stacks} stack"
         return Coverage(self._stacks != "native", small, sees)
 
     @property
     def cost(self) -> Cost:
         """What it costs while it is active, and its hooks have cost."""
-        expected = "about 2% of instructions at 512 KiB, unwinding C stacks some more"
+        expected = _COSTS[self._stacks]
         if native.obstacle():
             return Cost(expected)
         hook, sampler = native.part.hook_facts(), native.part.sampler_facts()
@@ -160,8 +164,8 @@ class JemallocProfiler:
 
     @cached_property
     def _stacks(self) -> str:
-        can_ask = self._jemalloc is not None and self._jemalloc.asks_for_stacks
-        return self._settings.stacks if can_ask and not native.obstacle() else "native"
+        found = self._jemalloc
+        return "native" if found is None or _no_python_stacks(found) else self._settings.stacks
 
     @cached_property
     def _sampler_is_needed(self) -> bool:
@@ -176,7 +180,7 @@ class JemallocProfiler:
     def _take_hold(self) -> None:
         """Put our hooks in, where there are any; those that are in already stay."""
         address = self._required.mallctl_address
-        if self._required.asks_for_stacks and not native.obstacle():
+        if not _no_python_stacks(self._required):
             native.part.install_hook(address, _STACKS[self._stacks])
         if not self._sampler_is_needed or is_sampling():
             return
@@ -277,11 +281,17 @@ def _another_malloc(found: Jemalloc) -> Reason | None:
 def _no_python_stacks(found: Jemalloc) -> Reason | None:
     if obstacle := native.obstacle():
         return Reason(f"Stacks show C functions only: {obstacle.message}", obstacle.remedy)
-    if found.asks_for_stacks:
+    if not found.asks_for_stacks:
+        return Reason(
+            f"Stacks show C functions only: {_name(found)} does not ask for Python's",
+            "Preload jemalloc 5.3.0 or later (setting memory.jemalloc_path)",
+        )
+    if native.part.usable_in_malloc():
         return None
     return Reason(
-        f"Stacks show C functions only: {_name(found)} does not ask for Python's",
-        "Preload jemalloc 5.3.0 or later (setting memory.jemalloc_path)",
+        "Stacks of what C code allocates show C functions only: this Python is a shared library "
+        "whose thread states must not be looked for inside malloc",
+        "Use a Python that is all in its executable, or set memory.profiler: sampler",
     )
 
 

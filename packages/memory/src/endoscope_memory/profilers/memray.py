@@ -77,7 +77,7 @@ class MemrayProfiler:
     def cost(self) -> Cost:
         """What it costs while it is active."""
         return Cost(
-            "exact and dear: 3 times the CPU time, and a capture file that grows by up to 27 MB "
+            "3 times the CPU time, which is dear, and a capture file that grows by up to 27 MB "
             "per second; a dump reads all of it, in a process of its own"
         )
 

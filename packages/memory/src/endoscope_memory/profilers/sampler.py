@@ -59,8 +59,10 @@ class SamplerProfiler:
     @property
     def cost(self) -> Cost:
         """What it costs while it is active, and has cost."""
-        budget = f"at most {self._budget:.1%} of the CPU time" if self._budget else "no limit"
-        expected = f"about 2% of instructions at 512 KiB; for taking samples: {budget}"
+        budget = (
+            f"at most {self._budget:.1%} of the CPU time" if self._budget else "without a limit"
+        )
+        expected = f"about 2% of the instructions at 512 KiB, for taking samples {budget}"
         if native.obstacle():
             return Cost(expected)
         facts = native.part.sampler_facts()

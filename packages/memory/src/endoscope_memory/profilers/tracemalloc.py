@@ -58,7 +58,7 @@ class TracemallocProfiler:
     def cost(self) -> Cost:
         """What it costs while it is active."""
         return Cost(
-            "exact and dear: 6 times the CPU time at 1 frame, 30 times at 25; a dump holds up "
+            "6 times the CPU time at 1 frame, 30 times at 25, which is dear; a dump holds up "
             "every other Python thread, for seconds where the heap is large"
         )
 
