@@ -1,5 +1,5 @@
 # `make demo` walks the whole road with the leaky service; `make test` runs every test.
-# Both set up what they need: .tools/ (uv), .venv/ (everything), Debian's libjemalloc2.
+# Both set up what they need: .tools/ (uv), .venv/ (everything), Debian's jemalloc and gcc.
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
@@ -10,15 +10,25 @@ export UV_PYTHON_DOWNLOADS := never
 # The launcher, the demo and the tests set these themselves, and only where they belong.
 unexport LD_PRELOAD MALLOC_CONF PYTHONMALLOC
 
+NATIVE := packages/memory/setup.py $(wildcard packages/memory/native/*.[ch])
 MEMBERS := $(wildcard packages/*/pyproject.toml examples/*/pyproject.toml)
 
-.PHONY: demo test lint tox lock jemalloc clean
+.PHONY: demo test torture matrix lint tox lock system clean
 
-demo: .venv jemalloc
+demo: .venv/native
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/leaky-service/demo.sh
 
-test: .venv jemalloc
+test: .venv/native
 	$(BIN)/python -m pytest
+
+# What runs for minutes, and `make test` leaves out.
+torture: .venv/native
+	$(BIN)/python -m pytest -m torture $(ARGS)
+
+# The memory suite on this CPython and on those of Debian forky, which takes root; one of
+# them: `make tox ARGS="-e cp314 -- -x"`.
+matrix: .venv/native
+	PATH="$(CURDIR)/.tools/bin:$$PATH" $(BIN)/tox -m matrix $(ARGS)
 
 lint: .venv
 	$(BIN)/ruff check .
@@ -26,7 +36,7 @@ lint: .venv
 	$(BIN)/mypy packages/*/src
 
 # Each package alone, as a wheel, in an environment of its own; `make tox ARGS="-e memory"`.
-tox: .venv jemalloc
+tox: .venv/native
 	PATH="$(CURDIR)/.tools/bin:$$PATH" $(BIN)/tox $(ARGS)
 
 # Resolve anew, to the newest versions that the packages allow.
@@ -35,18 +45,25 @@ lock: $(UV)
 	$(UV) export --quiet --all-packages --all-groups --no-emit-workspace --no-header \
 	    --no-annotate --format requirements.txt --output-file requirements.lock
 
-jemalloc:
-	@bash tools/install-jemalloc.sh
+system:
+	@bash tools/install-system-packages.sh $(PYTHON)
 
 $(UV):
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --target .tools \
 	    --upgrade uv==$(UV_VERSION)
 
-.venv: $(UV) requirements.lock $(MEMBERS)
+.venv: $(UV) requirements.lock $(MEMBERS) | system
 	$(UV) venv --quiet --clear --python $(PYTHON) .venv
 	$(UV) pip install --quiet --python .venv --require-hashes -r requirements.lock
 	$(UV) pip install --quiet --python .venv --no-deps $(patsubst %/pyproject.toml,-e %,$(MEMBERS))
 	@touch .venv
 
+# An editable install compiles once; again when the C code has changed.
+.venv/native: $(NATIVE) | .venv
+	$(UV) pip install --quiet --python .venv --no-deps --reinstall-package endoscope-memory \
+	    --editable packages/memory
+	@touch $@
+
 clean:
+	@bash tools/forky.sh remove
 	rm -rf .venv .tools .tox .demo

@@ -16,7 +16,6 @@
 enum {
     BUFFER_BYTES = 1 << 18,
     LONGEST_NUMBERS = 128, /* bytes of anything that is printed by a format */
-    MOST_FRAMES = 1 << 16, /* indexes of python_frames.h */
 };
 
 /* --- writing ------------------------------------------------------------------------------ */
@@ -97,7 +96,7 @@ put_text(struct writer *writer, const char *text, size_t size, char special)
 /* --- which addresses there are ------------------------------------------------------------- */
 
 struct addresses {
-    uint8_t python[MOST_FRAMES / 8]; /* a bit for each index */
+    uint8_t python[FRAMES_MOST / 8]; /* a bit for each index */
     uintptr_t *native;               /* open addressing; 0 = free */
     size_t native_slots, native_used;
 };
@@ -143,7 +142,7 @@ static void
 add_address(struct addresses *set, uintptr_t address)
 {
     if (frames_is_address(address)) {
-        uint32_t index = frames_index(address) & (MOST_FRAMES - 1);
+        uint32_t index = frames_index(address) & (FRAMES_MOST - 1);
         set->python[index / 8] |= (uint8_t)(1 << index % 8);
     }
     else if (address != 0) {
@@ -265,7 +264,7 @@ put_native_symbol(struct writer *writer, uintptr_t address)
 static void
 put_symbols(struct writer *writer, const struct addresses *set)
 {
-    for (uint32_t index = 0; index < MOST_FRAMES; index++) {
+    for (uint32_t index = 0; index < FRAMES_MOST; index++) {
         if (set->python[index / 8] & 1 << index % 8) {
             put_python_symbol(writer, index);
         }

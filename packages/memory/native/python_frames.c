@@ -31,15 +31,14 @@
 #endif
 
 enum {
-    ENTRIES = 1 << 16,
-    SLOT_BITS = 17, /* twice the entries and more, so that probing stays short */
+    SLOT_BITS = 17, /* twice as many as frames, so that probing stays short */
     CACHE_BITS = 15,
     LONGEST_TEXT = 1000, /* bytes of a name; what is longer is cut behind this one */
     ROOM_FOR_TEXT = LONGEST_TEXT + 3, /* whose last character may have four */
     LONGEST_PROBE = 64,
     INDEX_BITS = 17,
 };
-#define TEXT_BYTES ((size_t)ENTRIES * 160)
+#define TEXT_BYTES ((size_t)FRAMES_MOST * 160)
 #define INDEX_MASK (((uint64_t)1 << INDEX_BITS) - 1)
 
 struct entry {
@@ -73,12 +72,12 @@ frames_prepare(void)
     texts = pages_take(TEXT_BYTES);
     slots = pages_take(slots_size);
     cache = pages_take(cache_size);
-    struct entry *taken = pages_take(sizeof(*entries) * ENTRIES);
+    struct entry *taken = pages_take(sizeof(*entries) * FRAMES_MOST);
     if (texts == NULL || slots == NULL || cache == NULL || taken == NULL) {
         pages_give_back(texts, TEXT_BYTES);
         pages_give_back((void *)slots, slots_size);
         pages_give_back((void *)cache, cache_size);
-        pages_give_back(taken, sizeof(*entries) * ENTRIES);
+        pages_give_back(taken, sizeof(*entries) * FRAMES_MOST);
         return false;
     }
     entries = taken;
@@ -385,12 +384,12 @@ static uint32_t
 add_entry(const char *text, uint32_t function_length, uint32_t file_length, int line)
 {
     size_t size = (size_t)function_length + file_length;
-    if (atomic_load(&entries_used) >= ENTRIES || atomic_load(&text_used) + size > TEXT_BYTES) {
+    if (atomic_load(&entries_used) >= FRAMES_MOST || atomic_load(&text_used) + size > TEXT_BYTES) {
         return FRAMES_FULL;
     }
     uint32_t index = atomic_fetch_add(&entries_used, 1);
     size_t at = atomic_fetch_add(&text_used, size);
-    if (index >= ENTRIES || at + size > TEXT_BYTES) { /* others were faster */
+    if (index >= FRAMES_MOST || at + size > TEXT_BYTES) { /* others were faster */
         return FRAMES_FULL;
     }
     memcpy(texts + at, text, size);
@@ -496,7 +495,7 @@ frames_walk_with_gil(uint32_t *stack, unsigned room)
 bool
 frames_text(uint32_t index, struct frame_text *text)
 {
-    if (index == 0 || index >= ENTRIES || index >= atomic_load(&entries_used)) {
+    if (index == 0 || index >= FRAMES_MOST || index >= atomic_load(&entries_used)) {
         return false;
     }
     if (index < FRAMES_FIRST) {
@@ -515,5 +514,5 @@ uint32_t
 frames_count(void)
 {
     uint32_t used = atomic_load(&entries_used);
-    return (used < ENTRIES ? used : ENTRIES) - FRAMES_FIRST;
+    return (used < FRAMES_MOST ? used : FRAMES_MOST) - FRAMES_FIRST;
 }

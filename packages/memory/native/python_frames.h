@@ -20,6 +20,7 @@ enum {
     FRAMES_CUT,      /* the stack is deeper than what was asked for */
     FRAMES_NONE,     /* the thread runs no Python */
     FRAMES_FIRST,    /* the first index of a real frame */
+    FRAMES_MOST = 1 << 16, /* every index is below this */
 };
 
 /* The text of one frame: UTF-8 without a terminating zero; `file` is NULL for a marker. */

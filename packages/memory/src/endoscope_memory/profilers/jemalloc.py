@@ -85,7 +85,8 @@ class JemallocProfiler:
         small = self._sampler_is_needed and not self._sampler_refused
         small = small or process.small_objects_reach_malloc()
         lack = "" if small else ", but for Python objects of up to 512 bytes"
-        sees = f"everything that is allocated, by Python and by C code{lack}, by {self._stacks} stack"
+        whose = f"by Python and by C code{lack}"
+        sees = f"everything that is allocated, {whose}, by {self._stacks} stack"
         return Coverage(self._stacks != "native", small, sees)
 
     @property
