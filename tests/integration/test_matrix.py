@@ -19,7 +19,7 @@ def failures(finished) -> str:
     return "\n".join([(found + after) or before, finished.stderr])
 
 
-@pytest.mark.timeout(400)  # Debian, its packages and the wheels from nothing: a minute here
+@pytest.mark.timeout(400)  # from nothing, Debian and all: two to three minutes on two busy cores
 def test_the_memory_suite_passes_on_another_python(run, needs):
     needs("bash")
     words = ["bash", SCRIPT, "3.14", "-q", "--color=no"]

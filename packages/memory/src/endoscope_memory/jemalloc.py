@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # Distributions' builds carry no prefix; Rust's tikv-jemalloc-sys has its own.
 _PREFIXES = ("", "_rjem_")
 _BACKTRACE_HOOK = "experimental.hooks.prof_backtrace"
+_TRIED_BYTES = 1 << 20
 _MALLCTL_ARGUMENTS = (
     ctypes.c_char_p,  # name
     ctypes.c_void_p,  # where to put the old value
@@ -55,19 +56,35 @@ class Jemalloc:
     """The jemalloc in this process.
 
     `library` is the file it is in (the executable when linked into it, empty when
-    unknown), `serves_malloc` whether it is the one that `malloc` of this process leads to.
-    Each call is made with the GIL released and may be made from any thread.
+    unknown). Each call is made with the GIL released and may be made from any thread.
     """
 
     prefix: str
     library: str
-    serves_malloc: bool
     _mallctl: Any = field(repr=False)
 
     @property
     def version(self) -> str:
         """Its version, such as `5.3.0`, without the commit."""
         return str(self._read("version", ctypes.c_char_p).decode()).partition("-")[0]
+
+    @property
+    def serves_malloc(self) -> bool:
+        """Whether it is the one that `malloc` of this process leads to, as far as it tells.
+
+        Tried, since where `malloc` is does not say: in an executable that cannot be moved in
+        memory it is a stub of the executable's own, whoever serves it.
+        """
+        program = ctypes.CDLL(None)
+        program.malloc.restype = ctypes.c_void_p
+        program.malloc.argtypes = (ctypes.c_size_t,)
+        program.free.argtypes = (ctypes.c_void_p,)
+        try:
+            before = self._read("thread.allocated", ctypes.c_uint64)
+            program.free(program.malloc(_TRIED_BYTES))
+            return bool(self._read("thread.allocated", ctypes.c_uint64) - before >= _TRIED_BYTES)
+        except MallctlError:  # a build that keeps no statistics
+            return True
 
     @property
     def built_for_profiling(self) -> bool:
@@ -164,9 +181,7 @@ def _in(program: ctypes.CDLL, prefix: str) -> Jemalloc | None:
     except AttributeError:
         return None
     mallctl.argtypes = _MALLCTL_ARGUMENTS
-    library = file_mapped_at(_address(mallctl))
-    serves_malloc = file_mapped_at(_address(program["malloc"])) == library
-    return Jemalloc(prefix, library, serves_malloc, mallctl)
+    return Jemalloc(prefix, file_mapped_at(_address(mallctl)), mallctl)
 
 
 def _address(function: Any) -> int:
