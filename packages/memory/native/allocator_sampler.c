@@ -119,8 +119,7 @@ is_ours(void)
 #endif
 }
 
-/* How many bytes jemalloc has given to this thread so far, also by realloc in place. (To ask it
-   whose a block is, with `arenas.lookup`, crashes up to 5.3.0 for some that are not its own.) */
+/* How many bytes jemalloc has given to this thread so far, also by realloc in place. */
 static uint64_t
 given_by_others(void)
 {
@@ -141,13 +140,17 @@ record(void *block, size_t size)
     samples_add(block, size, lg_interval_now(), frames, depth);
 }
 
-/* A point lies in this block, which is NULL if there was no memory for it. */
+/* A point lies in this block, which is NULL if there was no memory for it; `given` is what
+   jemalloc had given before. If it has served the call it samples the block itself. Its size
+   does not tell: a large one that shrinks stays where it is, and the hooks for debugging add to
+   the size of a small one. (To ask jemalloc whose a block is, with `arenas.lookup`, crashes up to
+   5.3.0 for some that are not its own.) */
 static void *
-sampled(void *block, size_t size)
+sampled(void *block, size_t size, uint64_t given)
 {
     uint64_t began = clock_of(CLOCK_MONOTONIC);
-    bool ours = is_ours();
-    if (ours && state.sampling && block != NULL) {
+    bool others = given_by_others() - given >= size;
+    if (block != NULL && !others && state.sampling && is_ours()) {
         record(block, size);
         state.taken++;
         uint64_t now = clock_of(CLOCK_MONOTONIC);
@@ -172,17 +175,17 @@ forget(void *block)
 static Py_NO_INLINE void *
 sampled_malloc(PyMemAllocatorEx *allocator, size_t size)
 {
-    return sampled(allocator->malloc(allocator->ctx, size), size);
+    uint64_t given = given_by_others();
+    return sampled(allocator->malloc(allocator->ctx, size), size, given);
 }
 
 static Py_NO_INLINE void *
 sampled_calloc(PyMemAllocatorEx *allocator, size_t number, size_t each)
 {
-    return sampled(allocator->calloc(allocator->ctx, number, each), number * each);
+    uint64_t given = given_by_others();
+    return sampled(allocator->calloc(allocator->ctx, number, each), number * each, given);
 }
 
-/* Whose the block is its size does not tell: a large one that shrinks stays jemalloc's, which
-   then has served the call, and samples it itself. */
 static Py_NO_INLINE void *
 sampled_realloc(PyMemAllocatorEx *allocator, void *block, size_t size)
 {
@@ -191,11 +194,7 @@ sampled_realloc(PyMemAllocatorEx *allocator, void *block, size_t size)
     if (moved != NULL && samples_may_hold(block)) {
         forget(block);
     }
-    if (given_by_others() != given) {
-        draw_distance();
-        return moved;
-    }
-    return sampled(moved, size);
+    return sampled(moved, size, given);
 }
 
 static Py_NO_INLINE void *
