@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import hashlib
 import re
 import statistics
 import threading
@@ -11,8 +12,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from heap import profilers
 from heap.child_cost import status
@@ -22,12 +24,7 @@ PATHS = 2000
 """So many different stacks the heap's blocks have, each about 25 frames deep."""
 DEPTH = 25
 PER_BATCH = 2000
-
-
-class Watch(ctypes.Structure):
-    """What `watch_malloc` in `native.c` is given."""
-
-    _fields_ = (("longest", ctypes.c_long), ("stop", ctypes.c_int))
+NOTICED = 20000  # nanoseconds between two turns of a busy thread
 
 
 @dataclass(frozen=True)
@@ -85,7 +82,7 @@ def alone(folder: Path, turns: int) -> float:
     return statistics.median(seconds(lambda: found.dump(path)) for _ in range(turns))
 
 
-def seconds(call: Callable[[], None]) -> float:
+def seconds(call: Callable[[], object]) -> float:
     """Return how long it takes."""
     began = time.perf_counter()
     call()
@@ -127,19 +124,29 @@ def _paths() -> Iterator[Callable[[Callable[[], None]], None]]:
 # --- the watches -----------------------------------------------------------------------------
 
 
+class Watch(Protocol):
+    """A thread that is busy, and notices when it is held up."""
+
+    def reset(self) -> None:
+        """Forget what was noticed so far."""
+
+    def longest(self) -> float:
+        """Return the longest that it was held up since then, in seconds."""
+
+
 def stalls(name: str, dump: Callable[[], None], watch: Watch, turns: int) -> dict[str, float]:
-    """Return the longest stalls while dumping, and in as long a time without."""
+    """Return the longest stalls while dumping, and while as much else is done."""
 
     def longest(call: Callable[[], None]) -> float:
         time.sleep(0.05)
-        watch.longest = 0
+        watch.reset()
         call()
-        return float(watch.longest) / 1e9
+        return watch.longest()
 
     took: list[float] = []
     held = [longest(lambda: took.append(seconds(dump))) for _ in range(turns)]
     pause = statistics.median(took)
-    noise = [longest(lambda: time.sleep(pause)) for _ in range(turns)]
+    noise = [longest(lambda: compute(pause)) for _ in range(turns)]
     return {
         f"dump_watched_by_{name}": pause,
         f"stall_{name}": statistics.median(held),
@@ -149,35 +156,71 @@ def stalls(name: str, dump: Callable[[], None], watch: Watch, turns: int) -> dic
     }
 
 
+def compute(duration: float) -> None:
+    """Keep a core busy for so long, without Python's lock but for a moment at each end."""
+    hashlib.pbkdf2_hmac("sha256", b"", b"", max(1, round(duration / _round_of_hashing())))
+
+
+@cache
+def _round_of_hashing() -> float:
+    rounds = 20000
+    return seconds(lambda: hashlib.pbkdf2_hmac("sha256", b"", b"", rounds)) / rounds
+
+
+class _CWatch(ctypes.Structure):
+    """What `watch_malloc` in `native.c` is given."""
+
+    _fields_ = (("nanoseconds", ctypes.c_long), ("stop", ctypes.c_int))
+
+    def reset(self) -> None:
+        self.nanoseconds = 0
+
+    def longest(self) -> float:
+        return float(self.nanoseconds) / 1e9
+
+
 @contextmanager
 def watched_by_c(helper: str) -> Iterator[Watch]:
     """Have a thread take memory from malloc all the while, without Python."""
-    watch = Watch()
+    watch = _CWatch()
     call = ctypes.CDLL(helper).watch_malloc
     with _thread(lambda: call(ctypes.byref(watch)), watch):
         yield watch
 
 
-@contextmanager
-def watched_by_python() -> Iterator[Watch]:
-    """Have a thread make Python objects all the while."""
-    watch = Watch()
+class _PythonWatch:
+    def __init__(self) -> None:
+        self.stop = 0
+        self._gaps: list[int] = []  # only ever added to by the thread: no write is lost
+        self._seen = 0
 
-    def run() -> None:
+    def reset(self) -> None:
+        self._seen = len(self._gaps)
+
+    def longest(self) -> float:
+        return max(self._gaps[self._seen :], default=0) / 1e9
+
+    def run(self) -> None:
         last = time.perf_counter_ns()
-        while not watch.stop:
+        while not self.stop:
             made = [last]
             now = time.perf_counter_ns()
-            watch.longest = max(watch.longest, now - last)
+            if now - last > NOTICED:
+                self._gaps.append(now - last)
             last = now
         del made
 
-    with _thread(run, watch):
+
+@contextmanager
+def watched_by_python() -> Iterator[Watch]:
+    """Have a thread make Python objects all the while."""
+    watch = _PythonWatch()
+    with _thread(watch.run, watch):
         yield watch
 
 
 @contextmanager
-def _thread(target: Callable[[], object], watch: Watch) -> Iterator[None]:
+def _thread(target: Callable[[], object], watch: _CWatch | _PythonWatch) -> Iterator[None]:
     thread = threading.Thread(target=target)
     thread.start()
     try:

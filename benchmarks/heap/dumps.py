@@ -13,6 +13,7 @@ SIZES = (0.1, 1.0, 4.0)  # GB
 _EXACT_UP_TO = 0.1  # beyond that the exact ones take minutes
 _PROFILERS: dict[str, dict[str, object]] = {
     "jemalloc": {"profiler": "jemalloc", "stacks": "python"},
+    "jemalloc, `PYTHONMALLOC=malloc`": {"profiler": "jemalloc", "stacks": "python"},
     "sampler": {"profiler": "sampler"},
     "tracemalloc, 25 frames": {"profiler": "tracemalloc", "tracemalloc_frames": 25},
     "memray": {"profiler": "memray"},
@@ -34,17 +35,22 @@ def measure(interpreter: Interpreter, sizes: Sequence[float], turns: int) -> Res
             request = {"task": "dump", "settings": settings, "size": int(size * GIGABYTE)}
             request |= {"turns": 1 if exact else turns, "helper": str(interpreter.helper)}
             try:
-                results[title, size] = run(interpreter, request, launched(interpreter, settings))
+                results[title, size] = run(interpreter, request, _variables(interpreter, title))
             except ChildError as failed:
                 say(f"failed: {title}, {size:g} GB: {failed}")
     return results
 
 
+def _variables(interpreter: Interpreter, title: str) -> dict[str, str]:
+    malloc = {"PYTHONMALLOC": "malloc"} if "PYTHONMALLOC" in title else {}
+    return {**launched(interpreter, _PROFILERS[title]), **malloc}
+
+
 def table(results: Results) -> Iterator[str]:
     """Yield a table in milliseconds."""
     titles = ["ms", "dump", "`prof.dump` alone", "ratio", "samples", "stacks", "MB"]
-    titles += ["stall of malloc", "worst", "without dump", "stall of Python", "worst"]
-    titles += ["without dump", "dump beside it"]
+    titles += ["stall of malloc", "worst", "while computing", "stall of Python", "worst"]
+    titles += ["while computing", "dump beside it"]
     yield from headings(titles)
     for (title, size), found in results.items():
         yield row([f"{title}, {size:g} GB", *_cells(found)])

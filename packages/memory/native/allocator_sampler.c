@@ -29,6 +29,7 @@ enum {
     MOST_LG_INTERVAL = 40,
     MOST_INSTALLED = 8,
     PROBE = 16, /* bytes */
+    LONGEST_SAMPLE = 20000, /* nanoseconds; what takes longer was kept from running */
     JUDGED_NANOSECONDS = 100000000, /* of clock and CPU time between two looks at the budget */
 };
 
@@ -40,7 +41,6 @@ uint64_t random_state = 0x9e3779b97f4a7c15u;
 static PyMemAllocatorEx below[DOMAINS][MOST_INSTALLED];
 static unsigned installed[DOMAINS];
 static int64_t countdown = NOT_DUE_EVER; /* bytes until the next sample */
-static size_t largest; /* bytes of the largest block that is counted */
 
 static struct sampler_options options;
 static struct sampler_state state;
@@ -149,13 +149,14 @@ static void *
 sampled(void *block, size_t size, uint64_t given)
 {
     uint64_t began = clock_of(CLOCK_MONOTONIC);
-    bool others = given_by_others() - given >= size;
+    bool others = options.others != NULL &&
+                  (size > PYMALLOC_LARGEST || given_by_others() - given >= size);
     if (block != NULL && !others && state.sampling && is_ours()) {
         record(block, size);
         state.taken++;
         uint64_t now = clock_of(CLOCK_MONOTONIC);
         state.nanoseconds += now - began;
-        spent += now - began;
+        spent += now - began < LONGEST_SAMPLE ? now - began : LONGEST_SAMPLE;
         keep_to_budget(now);
     }
     draw_distance(); /* from the end of this block: the process has no memory */
@@ -219,13 +220,11 @@ known_free(PyMemAllocatorEx *allocator, void *block)
 /* What is rare is left to functions of its own, which are jumped to: so nothing is saved on
    the stack on the way to the allocator below. */
 
-/* Count a block of `size` bytes; whether a point lies in it. None does in an empty block. */
+/* Count a block of `size` bytes; whether a point lies in it. Blocks that others sample are counted
+   too, and their points passed over: what is left of the process is as random as before. */
 static inline bool
 count_down(size_t size)
 {
-    if (size - 1 >= largest) {
-        return false;
-    }
     countdown -= (int64_t)size;
     return __builtin_expect(countdown < 0, 0);
 }
@@ -297,8 +296,6 @@ one_gil(void)
 static int64_t
 counted(int domain)
 {
-    size_t was_largest = largest;
-    largest = PROBE;
     countdown = NOT_DUE_EVER;
     if (domain == 0) {
         PyMem_Free(PyMem_Malloc(PROBE));
@@ -307,7 +304,6 @@ counted(int domain)
         PyObject_Free(PyObject_Malloc(PROBE));
     }
     int64_t bytes = NOT_DUE_EVER - countdown;
-    largest = was_largest;
     draw_distance();
     return bytes;
 }
@@ -377,7 +373,6 @@ sampler_start(const struct sampler_options *wanted)
         return SAMPLER_SHUT_OUT;
     }
     options = *wanted;
-    largest = options.others != NULL ? PYMALLOC_LARGEST : (size_t)PY_SSIZE_T_MAX;
     random_state ^= clock_of(CLOCK_MONOTONIC);
     random_state += random_state == 0;
     judged_at = clock_of(CLOCK_MONOTONIC);

@@ -85,13 +85,6 @@ take_record(unsigned depth)
 
 /* --- the table -------------------------------------------------------------------------- */
 
-static uint16_t *
-filter_place(const void *block)
-{
-    uintptr_t page = (uintptr_t)block >> FILTER_PAGE_BITS;
-    return &samples_filter[page & (((uintptr_t)1 << FILTER_BITS) - 1)];
-}
-
 static size_t
 home(const void *block)
 {
@@ -224,7 +217,7 @@ samples_add(const void *block, size_t size, unsigned lg_interval, const uint32_t
     }
     else {
         count++;
-        ++*filter_place(block);
+        samples_filter[samples_place(block)]++;
     }
     slots[at] = (struct slot){block, sample};
 }
@@ -239,7 +232,7 @@ samples_remove(const void *block)
     give_back(slots[at].sample);
     empty(at);
     count--;
-    --*filter_place(block);
+    samples_filter[samples_place(block)]--;
 }
 
 void

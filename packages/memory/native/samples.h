@@ -22,20 +22,25 @@ struct sample {
 
 enum {
     FILTER_PAGE_BITS = 12,
-    FILTER_BITS = 18,
+    FILTER_BITS = 32 - FILTER_PAGE_BITS,
 };
 
-/* For each page of memory (those a gigabyte apart share a place) how many samples lie in it.
+/* For each page of memory (those four gigabytes apart share a place) how many samples lie in it.
    Neighbouring blocks share a place, so that whoever asks finds it in the processor's cache.
-   Half a megabyte, of which only what is written to becomes resident. */
+   Two megabytes, of which only what is written to becomes resident. */
 extern uint16_t samples_filter[1 << FILTER_BITS];
+
+static inline uint32_t
+samples_place(const void *block)
+{
+    return (uint32_t)(uintptr_t)block >> FILTER_PAGE_BITS;
+}
 
 /* Whether `block` may be a sample: what every `free` asks. */
 static inline bool
 samples_may_hold(const void *block)
 {
-    uintptr_t page = (uintptr_t)block >> FILTER_PAGE_BITS;
-    return __builtin_expect(samples_filter[page & (((uintptr_t)1 << FILTER_BITS) - 1)] != 0, 0);
+    return __builtin_expect(samples_filter[samples_place(block)] != 0, 0);
 }
 
 /* Take the memory of empty tables; false if there is none. */
