@@ -311,3 +311,30 @@ answer(sorted({frame.file for s in profile().samples for frame in s.stack}))""",
     )
     assert not [file for file in files if "_native" in file]
     assert not [file for file in files if "jemalloc" in file and "endoscope" not in file]
+
+
+def test_under_greenlets_c_stacks_are_not_unwound(profiled):
+    pytest.importorskip("greenlet")
+    before, caveats, frames, functions = profiled(
+        """
+before = profiler.coverage.sees
+import greenlet
+profiler.start(Wish())
+kept = [leak_large()]
+answer(before, [each.message for each in profiler.availability.caveats],
+       profiler.coverage.python_frames, [s.stack[0].function for s in profile().samples[:1]])""",
+        "mixed",
+    )
+    assert before.endswith("by mixed stack")
+    assert "uses greenlets" in caveats[0]
+    assert frames is True
+    assert functions[0].startswith("leak_large")
+
+
+def test_under_greenlets_without_the_native_part_it_is_not_available(
+    under_jemalloc, folder, without_native
+):
+    pytest.importorskip("greenlet")
+    snippet = "import greenlet\nanswer(profiler.availability.obstacles[0].message)"
+    found = under_jemalloc(without_native + PROFILED + snippet, folder, "python").answer
+    assert "Only C stacks could be recorded" in found[0]

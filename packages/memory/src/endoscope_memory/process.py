@@ -54,6 +54,11 @@ def ignores_python_variables() -> bool:
     return bool(sys.flags.ignore_environment)
 
 
+def uses_greenlets() -> bool:
+    """Return whether greenlets are loaded, whose C stacks are copied away while others run."""
+    return "greenlet._greenlet" in sys.modules
+
+
 def runs_on_musl() -> bool:
     """Return whether this interpreter was built for musl instead of the GNU C library."""
     return "musl" in str(sysconfig.get_config_var("HOST_GNU_TYPE"))

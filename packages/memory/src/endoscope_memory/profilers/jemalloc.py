@@ -64,10 +64,9 @@ class JemallocProfiler:
     def availability(self) -> Availability:
         """Whether it works here."""
         settled = self._settled
-        caveats = removed_hooks() if self._sampler_is_needed else ()
-        if self._sampler_refused:
-            caveats = (_refused(self._sampler_refused),)
-        return replace(settled, caveats=(*settled.caveats, *caveats))
+        if settled.available and process.uses_greenlets() and self._stacks == "native":
+            return Availability(obstacles=(_ONLY_C_STACKS_OF_GREENLETS,))
+        return replace(settled, caveats=(*settled.caveats, *self._present_caveats()))
 
     @property
     def active(self) -> bool:
@@ -163,10 +162,22 @@ class JemallocProfiler:
     def _lg_interval(self) -> int:
         return self._required.sample_interval_bytes.bit_length() - 1
 
-    @cached_property
+    @property
     def _stacks(self) -> str:
+        """The kind of stacks that are recorded by the next start."""
         found = self._jemalloc
-        return "native" if found is None or _no_python_stacks(found) else self._settings.stacks
+        if found is None or _no_python_stacks(found):
+            return "native"
+        return "python" if process.uses_greenlets() else self._settings.stacks
+
+    def _present_caveats(self) -> tuple[Reason, ...]:
+        """Return those that come and go with what the program does."""
+        caveats = removed_hooks() if self._sampler_is_needed else ()
+        if self._sampler_refused:
+            caveats = (_refused(self._sampler_refused),)
+        if process.uses_greenlets() and self._settings.stacks != "python":
+            caveats = (*caveats, _NO_C_STACKS_OF_GREENLETS)
+        return caveats
 
     @cached_property
     def _sampler_is_needed(self) -> bool:
@@ -192,6 +203,18 @@ class JemallocProfiler:
             self._sampler_refused = error.message
         else:
             self._sampler_refused = ""
+
+
+_NO_C_STACKS_OF_GREENLETS = Reason(
+    "Stacks are of Python functions only: this program uses greenlets, and to unwind their C "
+    "stacks has crashed",
+    "Set memory.stacks: python",
+)
+_ONLY_C_STACKS_OF_GREENLETS = Reason(
+    "Only C stacks could be recorded here, and this program uses greenlets: to unwind their C "
+    "stacks has crashed",
+    "Set memory.profiler: sampler, or see to it that Python stacks can be had (endoscope doctor)",
+)
 
 
 def _refused(why: str) -> Reason:
