@@ -11,6 +11,7 @@ enum {
     LG_MOST_SAMPLES = 18,
     SLAB_BYTES = 1 << 16,
     SIZE_CLASSES = 5,
+    COARSEST_LG = 60,
 };
 
 static const unsigned CLASS_DEPTH[SIZE_CLASSES] = {8, 16, 32, 64, 128};
@@ -187,7 +188,9 @@ make_room(void)
     if (lg_slots <= LG_MOST_SAMPLES) {
         return resize(lg_slots + 1);
     }
-    thin_out();
+    while (count >= most && floor_lg_interval < COARSEST_LG) {
+        thin_out(); /* blocks that are large beside the interval survive the first times */
+    }
     return count < most;
 }
 
