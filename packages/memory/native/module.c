@@ -51,12 +51,6 @@ walk(PyObject *Py_UNUSED(module), PyObject *with_gil)
 }
 
 static PyObject *
-frames_known(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
-{
-    return PyLong_FromUnsignedLong(frames_count());
-}
-
-static PyObject *
 usable_in_malloc(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
 {
     return PyBool_FromLong(frames_usable_in_malloc());
@@ -225,7 +219,6 @@ close_all(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
 static PyMethodDef methods[] = {
     {"walk", walk, METH_O, NULL},
     {"usable_in_malloc", usable_in_malloc, METH_NOARGS, NULL},
-    {"frames_known", frames_known, METH_NOARGS, NULL},
     {"start_sampler", start_sampler, METH_VARARGS, NULL},
     {"stop_sampler", stop_sampler, METH_NOARGS, NULL},
     {"discard_samples", discard_samples, METH_NOARGS, NULL},

@@ -509,10 +509,3 @@ frames_text(uint32_t index, struct frame_text *text)
                                 entry->function_length, entry->file_length, entry->line};
     return true;
 }
-
-uint32_t
-frames_count(void)
-{
-    uint32_t used = atomic_load(&entries_used);
-    return (used < FRAMES_MOST ? used : FRAMES_MOST) - FRAMES_FIRST;
-}

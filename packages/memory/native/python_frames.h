@@ -73,7 +73,4 @@ bool frames_gil_is_held(void);
 /* Whether there is such a frame; if so `text` says what it means. */
 bool frames_text(uint32_t index, struct frame_text *text);
 
-/* How many different frames were seen. */
-uint32_t frames_count(void);
-
 #endif

@@ -28,9 +28,6 @@ def walk(with_gil: bool, /) -> list[tuple[str, str, int]]:
 def usable_in_malloc() -> bool:
     """Return whether jemalloc's hook may look at frames in this process."""
 
-def frames_known() -> int:
-    """Return how many different frames have been seen."""
-
 def start_sampler(lg_interval: int, budget: float, mallctl: int, /) -> None:
     """Begin to sample, or go on in another way; the samples that there are stay.
 

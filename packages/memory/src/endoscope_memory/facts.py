@@ -7,15 +7,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from endoscope_profiles import jemalloc_heap
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
 def preface(facts: Mapping[str, str]) -> bytes:
     """Return the lines: the program that `jeprof` shows, then `# key: value` for each fact."""
-    lines = [f"binary={_escaped(sys.executable or 'python')}"]
-    lines += [f"# {key}: {_escaped(value)}" for key, value in facts.items()]
-    return "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
+    return jemalloc_heap.preface(facts, sys.executable or "python")
 
 
 def resident_bytes() -> int | None:
@@ -25,8 +25,3 @@ def resident_bytes() -> int | None:
     except (OSError, ValueError, IndexError):
         return None
     return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def _escaped(text: str) -> str:
-    # What would end the line, and the sign that says so.
-    return "".join(f"%{ord(c):02X}" if c < " " or c in "%\x7f" else c for c in text)

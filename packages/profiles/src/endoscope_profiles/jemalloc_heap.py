@@ -354,14 +354,19 @@ class _Heap:
         return b"@%b\n  t*: %d: %d [0: 0]\n" % (addresses, objects, size)
 
 
+def preface(facts: Mapping[str, str], binary: str = "") -> bytes:
+    """Return the lines between `--- symbol` and the first symbol."""
+    lines = [b"binary=%b\n" % _encoded(binary)] if binary else []
+    for key, value in facts.items():
+        lines.append(b"# %b: %b\n" % (_encoded(key, _TO_ESCAPE_IN_KEYS), _encoded(value)))
+    return b"".join(lines)
+
+
 def _symbol_lines(
     addresses: Mapping[Frame, bytes], facts: Mapping[str, str], binary: str
 ) -> Iterator[bytes]:
     yield b"--- symbol\n"
-    if binary:
-        yield b"binary=%b\n" % _encoded(binary)
-    for key, value in facts.items():
-        yield b"# %b: %b\n" % (_encoded(key, _TO_ESCAPE_IN_KEYS), _encoded(value))
+    yield preface(facts, binary)
     for frame, text in addresses.items():
         address, name = int(text, 16), _name(frame)
         yield b"%#x %b\n%#x %b\n" % (address - 1, name, address, name)
