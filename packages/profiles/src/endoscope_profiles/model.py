@@ -69,13 +69,15 @@ class Profile:
     `samples` holds no stack twice, the most bytes first, as `merge` returns them.
     `interval_bytes` is how many bytes were allocated per sample on average; 1 or 0 if every
     block was recorded. `facts` is what else the profiler had to say, by key. `binary` is the
-    path of the executable, empty if unknown.
+    path of the executable, empty if unknown. `build_ids` has the build id (hexadecimal) of
+    native libraries, by path, where it was recorded.
     """
 
     samples: tuple[Sample, ...]
     interval_bytes: int
     facts: Mapping[str, str] = field(default_factory=dict)
     binary: str = ""
+    build_ids: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def objects(self) -> float:

@@ -1,0 +1,125 @@
+"""What a profile's numbers cover, said beside every view of them.
+
+Profiling begins at some moment, samples, and sees one kind of memory: a number without this
+is read as more than it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from endoscope_profiles.amounts import count, size
+from endoscope_profiles.model import Profile
+
+EARLIER = "What was allocated before profiling began is not in it."
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much of a process a profile explains.
+
+    Sizes are in bytes. `allocated_bytes` is what the allocator says is in use, `resident_bytes`
+    what the process had in memory; None where the profiler did not say. `since` and `taken` are
+    as the profiler wrote them, RFC 3339 UTC.
+    """
+
+    service: str | None
+    pid: str | None
+    profiler: str | None
+    sees: str | None
+    since: str | None
+    taken: str | None
+    interval_bytes: int
+    live_bytes: float
+    live_bytes_error: float
+    live_objects: float
+    live_objects_error: float
+    allocated_bytes: int | None
+    resident_bytes: int | None
+
+    @property
+    def of_resident(self) -> float | None:
+        """Return the share of the resident memory that the live bytes are."""
+        return self.live_bytes / self.resident_bytes if self.resident_bytes else None
+
+    @property
+    def of_allocated(self) -> float | None:
+        """Return the share of the allocator's memory in use that the live bytes are."""
+        return self.live_bytes / self.allocated_bytes if self.allocated_bytes else None
+
+
+def coverage(profile: Profile) -> Coverage:
+    """Return what `profile` covers."""
+    facts = profile.facts
+    return Coverage(
+        service=facts.get("service"),
+        pid=facts.get("pid"),
+        profiler=facts.get("profiler"),
+        sees=facts.get("sees"),
+        since=facts.get("profiling_since"),
+        taken=facts.get("taken"),
+        interval_bytes=profile.interval_bytes,
+        live_bytes=profile.bytes,
+        live_bytes_error=profile.bytes_error,
+        live_objects=profile.objects,
+        live_objects_error=profile.objects_error,
+        allocated_bytes=_number(facts, "allocated_bytes"),
+        resident_bytes=_number(facts, "resident_bytes"),
+    )
+
+
+def statement(profile: Profile) -> tuple[str, ...]:
+    """Return what `profile` covers in a few lines of text, without line ends."""
+    covered = coverage(profile)
+    return (
+        _who(covered),
+        _how(covered),
+        f"Live: {size(covered.live_bytes)} ± {size(covered.live_bytes_error)}"
+        f" in {count(covered.live_objects)} ± {count(covered.live_objects_error)} blocks"
+        f" (± standard error){_shares(covered)}.",
+        EARLIER,
+    )
+
+
+def statement_of_diff(base: Profile, target: Profile) -> tuple[str, ...]:
+    """Return what a comparison of `base` with the later `target` covers, as `statement` does."""
+    return (
+        "Growth: what is live in the target, less what is live in the base.",
+        *(f"Base: {line}" for line in statement(base)[:-1]),
+        *(f"Target: {line}" for line in statement(target)[:-1]),
+        EARLIER,
+    )
+
+
+def _who(covered: Coverage) -> str:
+    service = covered.service or "a process"
+    pid = f" (pid {covered.pid})" if covered.pid else ""
+    return f"Heap of {service}{pid} at {covered.taken or 'an unknown time'}."
+
+
+def _how(covered: Coverage) -> str:
+    interval = covered.interval_bytes
+    how = f"one sample per {interval} bytes" if interval > 1 else "every allocation"
+    return (
+        f"Profiled since {covered.since or 'an unknown time'} by "
+        f"{covered.profiler or 'an unknown profiler'}, {how}: {covered.sees or 'native stacks'}."
+    )
+
+
+def _shares(covered: Coverage) -> str:
+    shares = (
+        (covered.of_allocated, covered.allocated_bytes, "that the allocator has in use"),
+        (covered.of_resident, covered.resident_bytes, "of resident memory"),
+    )
+    said = [
+        f"{share:.0%} of the {size(whole)} {what}"
+        for share, whole, what in shares
+        if share and whole
+    ]
+    return ", " + " and ".join(said) if said else ""
+
+
+def _number(facts: Mapping[str, str], key: str) -> int | None:
+    value = facts.get(key, "")
+    return int(value) if value.isascii() and value.isdigit() and len(value) <= 20 else None

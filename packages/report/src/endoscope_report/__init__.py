@@ -1,0 +1,1 @@
+"""`endoscope report`: what heap dumps say, on the machine of who reads them."""
