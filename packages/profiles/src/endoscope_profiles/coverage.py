@@ -19,9 +19,10 @@ EARLIER = "What was allocated before profiling began is not in it."
 class Coverage:
     """How much of a process a profile explains.
 
-    Sizes are in bytes. `allocated_bytes` is what the allocator says is in use, `resident_bytes`
-    what the process had in memory; None where the profiler did not say. `since` and `taken` are
-    as the profiler wrote them, RFC 3339 UTC.
+    Sizes are in bytes. `interval_bytes` is 1 if every block was recorded. `allocated_bytes` is
+    what the allocator says is in use, `resident_bytes` what the process had in memory; None where
+    the profiler did not say. `allocated_lacks` is what is live and the allocator does not know
+    of. `since` and `taken` are as the profiler wrote them, RFC 3339 UTC.
     """
 
     service: str | None
@@ -36,6 +37,7 @@ class Coverage:
     live_objects: float
     live_objects_error: float
     allocated_bytes: int | None
+    allocated_lacks: str | None
     resident_bytes: int | None
 
     @property
@@ -59,12 +61,13 @@ def coverage(profile: Profile) -> Coverage:
         sees=facts.get("sees"),
         since=facts.get("profiling_since"),
         taken=facts.get("taken"),
-        interval_bytes=profile.interval_bytes,
+        interval_bytes=max(profile.interval_bytes, 1),
         live_bytes=profile.bytes,
         live_bytes_error=profile.bytes_error,
         live_objects=profile.objects,
         live_objects_error=profile.objects_error,
         allocated_bytes=_number(facts, "allocated_bytes"),
+        allocated_lacks=facts.get("allocated_lacks"),
         resident_bytes=_number(facts, "resident_bytes"),
     )
 
@@ -75,9 +78,7 @@ def statement(profile: Profile) -> tuple[str, ...]:
     return (
         _who(covered),
         _how(covered),
-        f"Live: {size(covered.live_bytes)} ± {size(covered.live_bytes_error)}"
-        f" in {count(covered.live_objects)} ± {count(covered.live_objects_error)} blocks"
-        f" (± standard error){_shares(covered)}.",
+        _how_much(covered),
         EARLIER,
     )
 
@@ -107,9 +108,16 @@ def _how(covered: Coverage) -> str:
     )
 
 
+def _how_much(covered: Coverage) -> str:
+    held = f"{size(covered.live_bytes)} ± {size(covered.live_bytes_error)}"
+    blocks = f"{count(covered.live_objects)} ± {count(covered.live_objects_error)} blocks"
+    return f"Live: {held} in {blocks} (± standard error){_shares(covered)}."
+
+
 def _shares(covered: Coverage) -> str:
+    lacks = f" (it does not count {covered.allocated_lacks})" if covered.allocated_lacks else ""
     shares = (
-        (covered.of_allocated, covered.allocated_bytes, "that the allocator has in use"),
+        (covered.of_allocated, covered.allocated_bytes, f"that the allocator has in use{lacks}"),
         (covered.of_resident, covered.resident_bytes, "of resident memory"),
     )
     said = [

@@ -1,0 +1,60 @@
+from endoscope_profiles.coverage import EARLIER, coverage, statement, statement_of_diff
+from made import profile
+
+FACTS = {
+    "service": "shop",
+    "pid": "7",
+    "profiler": "sampler",
+    "sees": "what Python allocates",
+    "profiling_since": "2026-11-24T00:00:00Z",
+    "taken": "2026-11-24T01:00:00Z",
+    "resident_bytes": "20000",
+    "allocated_bytes": "16000",
+    "allocated_lacks": "what lies elsewhere",
+}
+WHOLE = profile((4000, "a"), (1000, "b"), **FACTS)
+
+
+def test_a_statement_says_all_of_it():
+    who, how, live, earlier = statement(WHOLE)
+    assert who == "Heap of shop (pid 7) at 2026-11-24T01:00:00Z."
+    assert how == (
+        "Profiled since 2026-11-24T00:00:00Z by sampler, one sample per 524288 bytes: "
+        "what Python allocates."
+    )
+    assert live == (
+        "Live: 5.0 kB ± 71 B in 5,000 ± 71 blocks (± standard error), 31% of the 16.0 kB that the "
+        "allocator has in use (it does not count what lies elsewhere) and 25% of the 20.0 kB of "
+        "resident memory."
+    )
+    assert earlier == EARLIER
+
+
+def test_what_is_not_known_is_said_to_be_unknown():
+    who, how, live, _ = statement(profile())
+    assert who == "Heap of a process at an unknown time."
+    assert how.startswith("Profiled since an unknown time by an unknown profiler, one sample per")
+    assert live == "Live: 0 B ± 0 B in 0 ± 0 blocks (± standard error)."
+
+
+def test_an_exact_profile_says_so():
+    exact = type(WHOLE)(WHOLE.samples, 1, FACTS)
+    assert "by sampler, every allocation: " in statement(exact)[1]
+
+
+def test_shares():
+    covered = coverage(WHOLE)
+    assert (covered.of_resident, covered.of_allocated) == (0.25, 0.3125)
+    assert coverage(profile((1, "a"))).of_resident is None
+
+
+def test_facts_that_are_no_numbers_are_passed_over():
+    for value in ("-1", "1e3", "x", "9" * 30, "٣"):
+        assert coverage(profile(resident_bytes=value)).resident_bytes is None
+
+
+def test_a_comparison_is_about_both():
+    lines = statement_of_diff(profile((1, "a"), **FACTS), WHOLE)
+    assert lines[0].startswith("Growth")
+    assert [line.partition(":")[0] for line in lines[1:-1]] == ["Base"] * 3 + ["Target"] * 3
+    assert lines[-1] == EARLIER
