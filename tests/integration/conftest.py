@@ -300,6 +300,26 @@ def module_launcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launch
     launcher.stop()
 
 
+@pytest.fixture
+def leaky_service(launcher: Launcher, needs: Any) -> Any:
+    """Run the leaky service with memory settings; returns the host, and how to send it traffic."""
+    needs("import flask", "import leaky_service")
+
+    def start(**memory: Any) -> tuple[Host, Any]:
+        port = str(free_port())
+        words = ["python", "-m", "leaky_service", "--port", port]
+        host = launcher.start(words, memory={"overhead_budget_percent": 0, **memory})
+
+        def traffic(seconds: int) -> None:
+            words = ["--url", f"http://127.0.0.1:{port}", "--seconds", seconds, "--rate", 60]
+            done = run([sys.executable, "-m", "leaky_service.traffic", *words])
+            assert done.returncode == 0, done.stderr
+
+        return host, traffic
+
+    return start
+
+
 @pytest.fixture(scope="session")
 def needs() -> Any:
     """Skip, with a reason, where a program, a module or libjemalloc is not there."""
@@ -339,6 +359,19 @@ def tmpfs(tmp_path: Path) -> Iterator[Path]:
     yield point
     # A host that has just been killed may hold it for a moment longer.
     wait_for("unmounting", lambda: run(["umount", str(point)]).returncode == 0)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Start Debian's Chromium."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    if (chromium := shutil.which("chromium")) is None:
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    with playwright.sync_playwright() as driver:
+        # Its sandbox does not run as root; the pages are our own.
+        started = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield started
+        started.close()
 
 
 @pytest.fixture(scope="session")
