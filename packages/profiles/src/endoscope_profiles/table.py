@@ -1,0 +1,105 @@
+"""The biggest functions, lines, files, packages or threads, as a table of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from endoscope_profiles.aggregate import Row, aggregate
+from endoscope_profiles.amounts import count, size
+from endoscope_profiles.comparison import diff
+from endoscope_profiles.coverage import statement, statement_of_diff
+from endoscope_profiles.model import Frame, Profile, Sample
+
+_HEAD = ("own", "± error", "share", "so far", "with callees", "share")
+_PLURAL = {
+    "function": "functions",
+    "line": "lines",
+    "file": "files",
+    "package": "packages",
+    "thread": "threads",
+}
+
+
+def lines(
+    profile: Profile,
+    *,
+    by: str = "function",
+    objects: bool = False,
+    limit: int = 20,
+    base: Profile | None = None,
+) -> Iterator[str]:
+    """Yield the lines of text, without their ends; what the numbers cover comes first.
+
+    `by` is what `aggregate` takes; `objects` counts blocks instead of bytes. With a `base`
+    the table is about what `profile` holds more than it, and each number has its sign.
+    """
+    shown = profile if base is None else diff(base, profile)
+    yield from statement(profile) if base is None else statement_of_diff(base, profile)
+    yield ""
+    rows = aggregate(shown, by)
+    if objects:
+        rows = tuple(sorted(rows, key=lambda row: -row.own.objects))
+    yield _title(by, objects, limit, len(rows))
+    yield from _table(rows[:limit], by, _Column(shown, objects, base is not None))
+
+
+def _title(by: str, objects: bool, limit: int, in_all: int) -> str:
+    what = "blocks" if objects else "bytes"
+    which = f"The {limit} {_PLURAL[by]}" if limit < in_all else f"All {_PLURAL[by]}"
+    return f"{which} of {in_all} by the {what} that they allocated themselves:"
+
+
+class _Column:
+    """Amounts as they stand in a column: bytes or objects, signed in a comparison."""
+
+    def __init__(self, profile: Profile, objects: bool, signed: bool) -> None:
+        self._objects = objects
+        self._sign = "+" if signed else ""
+        self.whole = profile.objects if objects else profile.bytes
+
+    def value(self, sample: Sample) -> float:
+        return sample.objects if self._objects else sample.bytes
+
+    def amount(self, sample: Sample) -> str:
+        value = self.value(sample)
+        return (self._sign if value > 0 else "") + self._written(value)
+
+    def error(self, sample: Sample) -> str:
+        return self._written(sample.objects_error if self._objects else sample.bytes_error)
+
+    def share(self, value: float) -> str:
+        return f"{value / self.whole:.1%}" if self.whole else "-"
+
+    def _written(self, value: float) -> str:
+        return count(value) if self._objects else size(value)
+
+
+def _table(rows: Sequence[Row], by: str, column: _Column) -> Iterator[str]:
+    yield _line(_HEAD, by)
+    so_far = 0.0
+    for row in rows:
+        so_far += column.value(row.own)
+        numbers = (
+            column.amount(row.own),
+            column.error(row.own),
+            column.share(column.value(row.own)),
+            column.share(so_far),
+            column.amount(row.total),
+            column.share(column.value(row.total)),
+        )
+        yield _line(numbers, place(row.place))
+
+
+def _line(numbers: Sequence[str], name: str) -> str:
+    return "  ".join((*(f"{number:>12}" for number in numbers), name))
+
+
+def place(frame: Frame) -> str:
+    """Return a frame as it stands in a table: its function, and its file and line if known."""
+    where = f"{frame.file}:{frame.line}" if frame.line else frame.file
+    return _printable("  ".join(part for part in (frame.function, where) if part))
+
+
+def _printable(text: str) -> str:
+    """Return what cannot break the table, nor tell a terminal what to do."""
+    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)

@@ -1,0 +1,303 @@
+"""The views of a profile: which there are, and what can be asked of them.
+
+One list for everybody who offers them: a service over HTTP, a command line, a notebook.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from endoscope_profiles import growth_table, selection
+from endoscope_profiles.aggregate import BY
+from endoscope_profiles.comparison import diff
+from endoscope_profiles.coverage import statement, statement_of_diff
+from endoscope_profiles.growth import Growth, growth
+from endoscope_profiles.model import Profile
+from endoscope_profiles.origin import Origin
+
+MOST_PATTERN = 500
+MOST_ROWS = 10_000
+
+HIDEABLE: Mapping[str, frozenset[Origin]] = {
+    "interpreter": frozenset({Origin.INTERPRETER}),
+    "allocator": frozenset({Origin.ALLOCATOR}),
+    "library": selection.LIBRARY,
+    "native": frozenset({Origin.NATIVE, Origin.INTERPRETER, Origin.ALLOCATOR}),
+}
+"""What kinds of frames can be hidden, by the word for it."""
+
+
+class ViewError(ValueError):
+    """An option that no view takes. `option` is its name, `remedy` what to do."""
+
+    def __init__(self, option: str, message: str, remedy: str) -> None:
+        super().__init__(option, message, remedy)
+        self.option = option
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message}. {self.remedy}"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is to be shown of a profile, and how.
+
+    `format` is one of `FORMATS`, or for growth of `GROWTH_FORMATS`. `by` (one of
+    `aggregate.BY`, for growth also `stack`), `limit` (rows) and `objects` (blocks instead of
+    bytes) are the tables'; folded stacks heed `objects`, and have lines `by` line. The rest
+    says which stacks and frames are left out, see `selection`.
+    """
+
+    format: str = "top"
+    by: str = "function"
+    objects: bool = False
+    limit: int = 20
+    focus: re.Pattern[str] | None = None
+    ignore: re.Pattern[str] | None = None
+    hide: re.Pattern[str] | None = None
+    hide_kinds: tuple[str, ...] = ()
+    fold_recursion: bool = False
+
+    @classmethod
+    def parse(cls, options: Mapping[str, str]) -> View:
+        """Return the view of a profile that is meant by texts, as they come in a URL.
+
+        Keys are `format` and `OPTIONS`; others are passed over. Raises `ViewError`.
+        """
+        return cls._parsed(options, _choice("format", FORMATS, options), _choice("by", BY, options))
+
+    @classmethod
+    def parse_growth(cls, options: Mapping[str, str]) -> View:
+        """Return the view of the growth over several profiles that is meant, as `parse` does."""
+        made = _choice("format", GROWTH_FORMATS, options)
+        return cls._parsed(options, made, _choice("by", ("stack", *BY), options))
+
+    @classmethod
+    def _parsed(cls, options: Mapping[str, str], made: str, by: str) -> View:
+        return cls(
+            format=made,
+            by=by,
+            objects=_choice("value", ("bytes", "objects"), options) == "objects",
+            limit=_rows(options.get("limit", "20")),
+            focus=_pattern("focus", options),
+            ignore=_pattern("ignore", options),
+            hide=_pattern("hide", options),
+            hide_kinds=_kinds(options.get("hide_kinds", "")),
+            fold_recursion=_choice("fold", ("0", "1"), options) == "1",
+        )
+
+    @property
+    def needs_threads(self) -> bool:
+        """Return whether the profile is to be read with its threads told apart."""
+        return self.by == "thread"
+
+    def select(self, profile: Profile) -> Profile:
+        """Return `profile` without what this view leaves out."""
+        if self.focus:
+            profile = selection.focus(profile, self.focus)
+        if self.ignore:
+            profile = selection.ignore(profile, self.ignore)
+        if self.hide:
+            profile = selection.hide(profile, self.hide)
+        if self.hide_kinds:
+            origins = frozenset[Origin]().union(*(HIDEABLE[kind] for kind in self.hide_kinds))
+            profile = selection.hide_origins(profile, origins)
+        return selection.fold_recursion(profile) if self.fold_recursion else profile
+
+
+OPTIONS: Mapping[str, str] = {
+    "by": f"What the tables (top, csv) tell apart: {', '.join(BY)}",
+    "value": "What top and folded count: bytes or objects",
+    "limit": f"How many rows top has, at most {MOST_ROWS}; 20 if not given",
+    "focus": "Only stacks with a frame that matches this regular expression",
+    "ignore": "No stacks with a frame that matches this regular expression",
+    "hide": "Leave frames that match this regular expression out of the stacks",
+    "hide_kinds": f"Leave out kinds of frames, comma-separated: {', '.join(HIDEABLE)}",
+    "fold": "1: take out of stacks what lies between two calls of one function",
+}
+"""The options beside `format`, and what they mean."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A way to write a profile. `suffix` is for the names of files.
+
+    `write` takes the view, the profile, the profile to compare it with or None, and a title;
+    both profiles as the view selected them.
+    """
+
+    media_type: str
+    suffix: str
+    write: Callable[[View, Profile, Profile | None, str], Iterator[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class GrowthFormat:
+    """A way to write what grew over several profiles; as `Format`."""
+
+    media_type: str
+    suffix: str
+    write: Callable[[View, Growth], bytes]
+
+
+def render(
+    view: View, profile: Profile, *, title: str, base: Profile | None = None
+) -> Iterator[bytes]:
+    """Yield what `view` shows of `profile`, or of what it holds more than `base`, in bytes."""
+    selected = view.select(profile)
+    compared = None if base is None else view.select(base)
+    return FORMATS[view.format].write(view, selected, compared, title)
+
+
+def render_growth(view: View, profiles: Sequence[Profile]) -> bytes:
+    """Return what grew over `profiles`, of which there is at least one."""
+    selected = [*map(view.select, profiles)]
+    return GROWTH_FORMATS[view.format].write(view, growth(selected, view.by))
+
+
+def policy(view: View) -> str:
+    """Return the Content-Security-Policy that a page needs; empty if it is no page."""
+    if view.format != "flamegraph":
+        return ""
+    from endoscope_profiles import flamegraph
+
+    # Only a header can say who may show the page in a frame of theirs.
+    return f"{flamegraph.POLICY}; frame-ancestors 'none'"
+
+
+# Each imports its format when it is asked for: protobuf alone takes longer than all the rest.
+
+
+def _top(view: View, profile: Profile, base: Profile | None, _title: str) -> Iterator[bytes]:
+    from endoscope_profiles import table
+
+    lines = table.lines(profile, by=view.by, objects=view.objects, limit=view.limit, base=base)
+    return map(_line, lines)
+
+
+def _csv(view: View, profile: Profile, base: Profile | None, _title: str) -> Iterator[bytes]:
+    from endoscope_profiles import csv_table
+
+    return csv_table.write(profile, by=view.by, base=base)
+
+
+def _pprof(_view: View, profile: Profile, base: Profile | None, _title: str) -> Iterator[bytes]:
+    from endoscope_profiles import pprof
+
+    try:
+        yield pprof.write(_growth(profile, base), coverage=_covered(profile, base))
+    except ValueError as error:
+        others = ", ".join(name for name in FORMATS if name != "pprof")
+        raise ViewError("format", f"pprof cannot hold it: {error}", f"Take {others}") from error
+
+
+def _folded(view: View, profile: Profile, base: Profile | None, _title: str) -> Iterator[bytes]:
+    from endoscope_profiles import folded
+
+    grown = _growth(profile, base)
+    return folded.write(grown, objects=view.objects, lines=view.by == "line")
+
+
+def _speedscope(_view: View, profile: Profile, base: Profile | None, title: str) -> Iterator[bytes]:
+    from endoscope_profiles import speedscope
+
+    covered = _covered(profile, base)
+    return speedscope.write(_growth(profile, base), title=title, coverage=covered)
+
+
+def _flamegraph(_view: View, profile: Profile, base: Profile | None, title: str) -> Iterator[bytes]:
+    from endoscope_profiles import flamegraph
+
+    return flamegraph.write(profile, title=title, base=base)
+
+
+def _covered(profile: Profile, base: Profile | None) -> tuple[str, ...]:
+    return statement(profile) if base is None else statement_of_diff(base, profile)
+
+
+def _growth(profile: Profile, base: Profile | None) -> Profile:
+    return profile if base is None else diff(base, profile)
+
+
+FORMATS: Mapping[str, Format] = {
+    "top": Format("text/plain; charset=utf-8", "txt", _top),
+    "csv": Format("text/csv; charset=utf-8", "csv", _csv),
+    "flamegraph": Format("text/html; charset=utf-8", "html", _flamegraph),
+    "pprof": Format("application/octet-stream", "pb.gz", _pprof),
+    "folded": Format("text/plain; charset=utf-8", "folded", _folded),
+    "speedscope": Format("application/json", "speedscope.json", _speedscope),
+}
+"""The formats, by the name to ask for them."""
+
+
+def _growth_json(view: View, grown: Growth) -> bytes:
+    return json.dumps(growth_table.data(grown, limit=view.limit), indent=2).encode() + b"\n"
+
+
+def _growth_text(view: View, grown: Growth) -> bytes:
+    return b"".join(map(_line, growth_table.lines(grown, limit=view.limit)))
+
+
+def _growth_csv(_view: View, grown: Growth) -> bytes:
+    return growth_table.csv_text(grown)
+
+
+def _line(text: str) -> bytes:
+    return f"{text}\n".encode("utf-8", "replace")
+
+
+GROWTH_FORMATS: Mapping[str, GrowthFormat] = {
+    "json": GrowthFormat("application/json", "json", _growth_json),
+    "text": GrowthFormat("text/plain; charset=utf-8", "txt", _growth_text),
+    "csv": GrowthFormat("text/csv; charset=utf-8", "csv", _growth_csv),
+}
+"""The formats of growth, by the name to ask for them."""
+
+
+def _choice(option: str, choices: Collection[str], options: Mapping[str, str]) -> str:
+    """Return the one that was chosen, the first if none was."""
+    given = options.get(option, next(iter(choices)))
+    if given not in choices:
+        raise ViewError(
+            option, f"{option}={given!r} is not possible", f"Give one of: {', '.join(choices)}"
+        )
+    return given
+
+
+def _rows(given: str) -> int:
+    digits = given.isascii() and given.isdigit() and len(given) <= len(str(MOST_ROWS))
+    if not digits or not 1 <= int(given) <= MOST_ROWS:
+        raise ViewError(
+            "limit",
+            f"limit={given!r} is not possible",
+            f"Give a whole number from 1 to {MOST_ROWS}",
+        )
+    return int(given)
+
+
+def _pattern(option: str, options: Mapping[str, str]) -> re.Pattern[str] | None:
+    given = options.get(option, "")
+    if not given:
+        return None
+    if len(given) > MOST_PATTERN:
+        raise ViewError(option, f"{option} is too long", f"Give at most {MOST_PATTERN} characters")
+    try:
+        return re.compile(given)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ViewError(
+            option,
+            f"{option}={given!r} is no regular expression: {error}",
+            "Write it as Python's module re takes it, and \\ before what is meant as it stands",
+        ) from error
+
+
+def _kinds(given: str) -> tuple[str, ...]:
+    kinds = tuple(kind for kind in given.split(",") if kind)
+    for kind in kinds:
+        _choice("hide_kinds", HIDEABLE, {"hide_kinds": kind})
+    return kinds
