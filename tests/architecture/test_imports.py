@@ -35,6 +35,8 @@ ORDER = [
     "program",
     "launch",
     "client",
+    "service",
+    "added_commands",
     "doctor",
     "sizes",
     "top_view",
@@ -45,6 +47,12 @@ ON_TOP = {"__init__", "__main__", "testing"}
 
 # What of ours each plugin may import beside core's root.
 PLUGINS = {"auth": set(), "memory": {"endoscope_profiles"}, "export": set()}
+
+# What the packages that add commands import of core: the root, and these.
+FOR_COMMANDS = {"client", "directories", "errors", "service"}
+
+# What profiles needs beside the standard library.
+FOR_PROFILES = {"google", "zstandard"}
 
 
 def imported(file: Path) -> set[str]:
@@ -86,10 +94,20 @@ def test_plugins_import_core_s_root_and_themselves_only(plugin):
                 assert module not in ORDER or module == "hookspecs", f"{file} imports {name}"
 
 
-def test_profiles_imports_itself_and_the_standard_library_only():
+def test_report_imports_the_root_what_is_for_commands_and_profiles():
+    for file in (PACKAGES / "report" / "src").rglob("*.py"):
+        for name in imported(file):
+            package, _, module = name.partition(".")
+            if package == "endoscope":
+                assert module.partition(".")[0] not in set(ORDER) - FOR_COMMANDS, file
+            elif package.startswith("endoscope"):
+                assert package in {"endoscope_profiles", "endoscope_report"}, file
+
+
+def test_profiles_imports_nothing_of_ours_and_two_libraries():
     for file in (PACKAGES / "profiles" / "src").rglob("*.py"):
         packages = {name.partition(".")[0] for name in imported(file)}
-        assert packages <= {"endoscope_profiles", *sys.stdlib_module_names}, file
+        assert packages <= {"endoscope_profiles", *FOR_PROFILES, *sys.stdlib_module_names}, file
 
 
 def test_core_imports_no_plugin():

@@ -380,3 +380,28 @@ def test_a_pipelined_request_waits_for_its_turn(streaming):
     received = service.raw(line + service.request_line("/diagnostics/nothing"))
     assert received.count(b"HTTP/1.1 200 ") == 1
     assert received.count(b"HTTP/1.1 404 ") == 1
+
+
+# --- pages ------------------------------------------------------------------------------------
+
+
+def test_a_page_is_shown_under_its_own_policy(serve, tmp_path):
+    path = tmp_path / "page.html"
+    path.write_text("<p>hello")
+    policy = "default-src 'none'; script-src 'sha256-x'"
+
+    def page(_request):
+        return FileContent(path.open("rb"), 8, path.name, "text/html; charset=utf-8", policy)
+
+    service = serve(routes=(get("/p", page),))
+    answer = service.ask("/probe/p")
+    assert answer.headers["content-security-policy"] == policy
+    assert answer.headers["content-disposition"] == 'inline; filename="page.html"'
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_what_is_no_page_keeps_the_strict_policy(serve, files):
+    answer = serve(routes=(get("/f", files),)).ask("/probe/f")
+    assert answer.headers["content-security-policy"] == "default-src 'none'"
+    assert answer.headers["content-disposition"].startswith("attachment")

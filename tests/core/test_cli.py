@@ -324,3 +324,34 @@ def test_run_what_does_not_exist(run):
     status, out, err = run("run", "--", "no-such-program")
     assert (status, out) == (2, "")
     assert "no-such-program: no such program" in err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_a_script_for_the_shell(run, shell):
+    status, out, _ = run("completion", shell)
+    assert status == 0
+    assert f"_ENDOSCOPE_COMPLETE={shell}_complete" in out
+
+
+def test_bash_completes_commands_and_options(tmp_path):
+    script = """
+eval "$(endoscope completion bash)"
+COMP_WORDS=(endoscope "$@") COMP_CWORD=$#
+_endoscope_completion endoscope
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+    def complete(*words):
+        path = f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"
+        done = subprocess.run(
+            ["bash", "-c", script, "bash", *words],
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        return done.stdout.split()
+
+    assert complete("sta") == ["start", "status"]
+    assert "--discard" in complete("start", "--")

@@ -86,7 +86,7 @@ def _file_response(answer: FileContent, request: QuartRequest, workers: Workers)
     partial = wanted is not None
     start, stop = wanted or (0, answer.size)
     headers = {
-        "Content-Disposition": _attachment(answer.name),
+        **_shown_or_saved(answer),
         "Accept-Ranges": "bytes",
         "ETag": etag,
         "Content-Length": str(stop - start),
@@ -133,6 +133,13 @@ def _identity(answer: FileContent) -> str:
     """Name this very content: files here are never rewritten in place, only replaced."""
     status = os.fstat(answer.file.fileno())
     return f"{status.st_ino:x}-{status.st_mtime_ns:x}-{answer.size:x}"
+
+
+def _shown_or_saved(answer: FileContent) -> dict[str, str]:
+    if not answer.page_policy:
+        return {"Content-Disposition": _attachment(answer.name)}
+    shown = f'inline; filename="{_UNSAFE.sub("_", answer.name)}"'
+    return {"Content-Disposition": shown, "Content-Security-Policy": answer.page_policy}
 
 
 def _attachment(name: str) -> str:

@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import get_completion_class
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
-from endoscope import configuration, doctor, launch, top_view
-from endoscope.client import Client, Target
-from endoscope.configuration import Configuration
+from endoscope import added_commands, doctor, launch, top_view
+from endoscope.client import Client
 from endoscope.contributions import Problem
 from endoscope.errors import EndoscopeError
+from endoscope.service import client_of, config_option, configuration_of, service_options
 from endoscope.sizes import size
 
 _STATES = {"info": "[green]ok[/]", "warning": "[yellow]warning[/]", "error": "[red]error[/]"}
@@ -45,22 +46,20 @@ def main() -> None:
         sys.exit(130)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """Our own commands, and those that other packages add (entry point `endoscope.commands`)."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return sorted({*super().list_commands(context), *added_commands.names()})
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        return super().get_command(context, name) or added_commands.load(name)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="endoscope")
 def commands() -> None:
     """Look inside a running Python service."""
-
-
-# --- options that several commands share ---------------------------------------------------
-
-
-def _config_option(function: Command) -> Command:
-    return click.option(
-        "--config",
-        envvar="ENDOSCOPE_CONFIG",
-        type=click.Path(path_type=Path),
-        help="The service's configuration file, YAML.  [ENDOSCOPE_CONFIG]",
-    )(function)
 
 
 def _no_plugin_option(function: Command) -> Command:
@@ -75,52 +74,6 @@ def _json_option(function: Command) -> Command:
     )
 
 
-def _service_options(function: Command) -> Command:
-    """Say which service is asked: by address, or by its configuration file."""
-    options = [
-        click.option(
-            "--url",
-            envvar="ENDOSCOPE_URL",
-            help="Address: http://host:port, https://host:port or unix:/path.  [ENDOSCOPE_URL]",
-        ),
-        click.option(
-            "--secret",
-            envvar="ENDOSCOPE_SECRET",
-            help="The shared secret; better in the environment.  [ENDOSCOPE_SECRET]",
-        ),
-        click.option(
-            "--secret-file", type=click.Path(path_type=Path), help="A file with the shared secret."
-        ),
-        click.option(
-            "--ca",
-            type=click.Path(path_type=Path, exists=True),
-            help="Authority of the service's certificate, PEM.",
-        ),
-    ]
-    for option in options:
-        function = option(function)
-    return _config_option(function)
-
-
-def _source(config: Path | None) -> Configuration:
-    return configuration.read(config) if config else Configuration()
-
-
-def _client(options: dict[str, Any]) -> Client:
-    secret, secret_file = options["secret"], options["secret_file"]
-    if secret is None and secret_file is not None:
-        try:
-            secret = secret_file.read_text(encoding="utf-8").removesuffix("\n")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            raise EndoscopeError(
-                f"{secret_file}: cannot be read: {reason}", remedy="Put the secret into it."
-            ) from error
-    if options["url"]:
-        return Client(Target.from_url(options["url"], secret, options["ca"]))
-    return Client(Target.from_configuration(_source(options["config"]), secret))
-
-
 def _print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
@@ -129,7 +82,7 @@ def _print_json(value: Any) -> None:
 
 
 @commands.command(context_settings={"allow_interspersed_args": False})
-@_config_option
+@config_option
 @_no_plugin_option
 @click.argument("program", nargs=-1, required=True, type=click.UNPROCESSED)
 def run(config: Path | None, disabled: Sequence[str], program: Sequence[str]) -> None:
@@ -138,11 +91,11 @@ def run(config: Path | None, disabled: Sequence[str], program: Sequence[str]) ->
     PROGRAM is what you would type without Endoscope: `python app.py`, `python -m module`,
     a script, or a console script such as gunicorn. Put `--` in front of it.
     """
-    launch.run(program, _source(config), disabled)
+    launch.run(program, configuration_of(config), disabled)
 
 
 @commands.command("doctor")
-@_config_option
+@config_option
 @_no_plugin_option
 @_json_option
 @click.pass_context
@@ -150,7 +103,7 @@ def examine(
     context: click.Context, config: Path | None, disabled: Sequence[str], as_json: bool
 ) -> None:
     """Check every precondition. Exits with 1 if something needed is missing."""
-    problems = doctor.examine(_source(config), disabled)
+    problems = doctor.examine(configuration_of(config), disabled)
     if as_json:
         _print_json([dataclasses.asdict(problem) for problem in problems])
     else:
@@ -167,15 +120,24 @@ def _print_problems(problems: Sequence[Problem]) -> None:
     Console(soft_wrap=False).print(table)
 
 
+@commands.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print what makes SHELL complete this command: eval "$(endoscope completion bash)"."""
+    kind = get_completion_class(shell)
+    assert kind is not None  # noqa: S101  the choices are those that click has
+    click.echo(kind(commands, {}, "endoscope", "_ENDOSCOPE_COMPLETE").source())
+
+
 # --- asking a running service --------------------------------------------------------------
 
 
 @commands.command()
-@_service_options
+@service_options
 @_json_option
 def status(as_json: bool, **options: Any) -> None:
     """Show the state of memory profiling."""
-    answer = _client(options).ask("GET", "/memory/status")
+    answer = client_of(options).ask("GET", "/memory/status")
     if as_json:
         _print_json(answer)
         return
@@ -194,30 +156,30 @@ def status(as_json: bool, **options: Any) -> None:
 @commands.command("start")
 @click.option("--interval", type=int, metavar="BYTES", help="One sample per so many bytes.")
 @click.option("--discard", is_flag=True, help="Throw away what was sampled so far.")
-@_service_options
+@service_options
 @_json_option
 def start_profiling(interval: int | None, discard: bool, as_json: bool, **options: Any) -> None:
     """Switch memory profiling on."""
     wish = {"sample_interval_bytes": interval, "discard": discard}
-    _report(_client(options).ask("POST", "/memory/start", body=wish), as_json=as_json)
+    _report(client_of(options).ask("POST", "/memory/start", body=wish), as_json=as_json)
 
 
 @commands.command("stop")
-@_service_options
+@service_options
 @_json_option
 def stop_profiling(as_json: bool, **options: Any) -> None:
     """Switch memory profiling off; what was sampled is kept."""
-    _report(_client(options).ask("POST", "/memory/stop"), as_json=as_json)
+    _report(client_of(options).ask("POST", "/memory/stop"), as_json=as_json)
 
 
 @commands.command()
 @click.option("-n", "--limit", default=10, show_default=True, help="How many stacks.")
 @click.option("--frames", default=5, show_default=True, help="How many frames of each.")
-@_service_options
+@service_options
 @_json_option
 def top(limit: int, frames: int, as_json: bool, **options: Any) -> None:
     """Show which stacks hold the most memory right now."""
-    answer = _client(options).ask("GET", "/memory/top", {"limit": str(limit)})
+    answer = client_of(options).ask("GET", "/memory/top", {"limit": str(limit)})
     if as_json:
         _print_json(answer)
     else:
@@ -225,11 +187,11 @@ def top(limit: int, frames: int, as_json: bool, **options: Any) -> None:
 
 
 @commands.command()
-@_service_options
+@service_options
 @_json_option
 def dump(as_json: bool, **options: Any) -> None:
     """Write a heap dump on the service's side."""
-    answer = _client(options).ask("POST", "/memory/dump")
+    answer = client_of(options).ask("POST", "/memory/dump")
     if as_json:
         _print_json(answer)
     else:
@@ -239,11 +201,11 @@ def dump(as_json: bool, **options: Any) -> None:
 
 
 @commands.command()
-@_service_options
+@service_options
 @_json_option
 def dumps(as_json: bool, **options: Any) -> None:
     """List the heap dumps, newest first."""
-    answer = _client(options).ask("GET", "/memory/dumps")
+    answer = client_of(options).ask("GET", "/memory/dumps")
     if as_json:
         _print_json(answer)
         return
@@ -256,11 +218,11 @@ def dumps(as_json: bool, **options: Any) -> None:
 @commands.command()
 @click.argument("name", default="latest")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File or folder to write.")
-@_service_options
+@service_options
 @_json_option
 def download(name: str, output: Path | None, as_json: bool, **options: Any) -> None:
     """Download the heap dump NAME, by default the latest."""
-    client = _client(options)
+    client = client_of(options)
     if name == "latest":
         listed = client.ask("GET", "/memory/dumps")
         if not listed:
@@ -273,7 +235,7 @@ def download(name: str, output: Path | None, as_json: bool, **options: Any) -> N
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File or folder to write.")
 @click.option("--only", metavar="GROUPS", help="Only these groups of members, comma-separated.")
 @click.option("--without", metavar="GROUPS", help="All but these groups of members.")
-@_service_options
+@service_options
 @_json_option
 def export(
     output: Path | None, only: str | None, without: str | None, as_json: bool, **options: Any
@@ -281,15 +243,15 @@ def export(
     """Download one archive with everything a person needs to find the fault."""
     query = {"only": only, "without": without}
     given = {name: value for name, value in query.items() if value}
-    _save(_client(options), "/export", output, given, as_json=as_json)
+    _save(client_of(options), "/export", output, given, as_json=as_json)
 
 
 @commands.command()
-@_service_options
+@service_options
 @_json_option
 def plugins(as_json: bool, **options: Any) -> None:
     """List the service's plugins and their failures."""
-    answer = _client(options).ask("GET", "/plugins")
+    answer = client_of(options).ask("GET", "/plugins")
     if as_json:
         _print_json(answer)
         return

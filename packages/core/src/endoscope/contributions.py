@@ -137,13 +137,15 @@ class FileContent:
     """Answer with an open regular file; core streams it, honours `Range` and closes it.
 
     `size` is in bytes, fixed when the file was opened: exactly that many are sent.
-    `name` is what the client saves it as.
+    `name` is what the client saves it as. With a `page_policy`, which becomes its
+    Content-Security-Policy, it is a page that a browser shows instead of saving it.
     """
 
     file: BinaryIO
     size: int
     name: str
     media_type: str = "application/octet-stream"
+    page_policy: str = ""
 
 
 @dataclass(frozen=True, slots=True)

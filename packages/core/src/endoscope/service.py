@@ -1,0 +1,77 @@
+"""Which service a command asks: options for it, and a client to ask it with.
+
+For commands of other packages too (entry point `endoscope.commands`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from endoscope import configuration
+from endoscope.client import Client, Target
+from endoscope.configuration import Configuration
+from endoscope.errors import EndoscopeError
+
+Command = Callable[..., Any]
+
+
+def config_option(function: Command) -> Command:
+    """Add `--config`, the service's configuration file."""
+    return click.option(
+        "--config",
+        envvar="ENDOSCOPE_CONFIG",
+        type=click.Path(path_type=Path),
+        help="The service's configuration file, YAML.  [ENDOSCOPE_CONFIG]",
+    )(function)
+
+
+def service_options(function: Command) -> Command:
+    """Add the options that say which service is asked: by address, or by its configuration."""
+    options = [
+        click.option(
+            "--url",
+            envvar="ENDOSCOPE_URL",
+            help="Address: http://host:port, https://host:port or unix:/path.  [ENDOSCOPE_URL]",
+        ),
+        click.option(
+            "--secret",
+            envvar="ENDOSCOPE_SECRET",
+            help="The shared secret; better in the environment.  [ENDOSCOPE_SECRET]",
+        ),
+        click.option(
+            "--secret-file", type=click.Path(path_type=Path), help="A file with the shared secret."
+        ),
+        click.option(
+            "--ca",
+            type=click.Path(path_type=Path, exists=True),
+            help="Authority of the service's certificate, PEM.",
+        ),
+    ]
+    for option in options:
+        function = option(function)
+    return config_option(function)
+
+
+def configuration_of(config: Path | None) -> Configuration:
+    """Read a configuration file; without one it is empty."""
+    return configuration.read(config) if config else Configuration()
+
+
+def client_of(options: Mapping[str, Any]) -> Client:
+    """Return a client of the service that the values of `service_options` mean."""
+    secret, secret_file = options["secret"], options["secret_file"]
+    if secret is None and secret_file is not None:
+        try:
+            secret = secret_file.read_text(encoding="utf-8").removesuffix("\n")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise EndoscopeError(
+                f"{secret_file}: cannot be read: {reason}", remedy="Put the secret into it."
+            ) from error
+    if options["url"]:
+        return Client(Target.from_url(options["url"], secret, options["ca"]))
+    return Client(Target.from_configuration(configuration_of(options["config"]), secret))
