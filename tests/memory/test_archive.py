@@ -1,6 +1,8 @@
 import json
+import os
 
 from endoscope_memory import archive
+from endoscope_profiles import Frame, jemalloc_heap
 
 
 def parts(hosted, folder):
@@ -8,11 +10,16 @@ def parts(hosted, folder):
     return plugin._recorder, plugin._dumps
 
 
+def members(hosted, folder):
+    plugin = hosted.make_plugin(folder)
+    return archive.members(plugin._recorder, plugin._dumps, plugin._views)
+
+
 def test_the_status_and_every_dump_are_members(hosted, folder):
     for name in ("a.prof", "b.prof"):
         (folder / name).write_text(name)
     (folder / "notes.txt").write_text("none of ours")
-    status, *dumps = archive.members(*parts(hosted, folder))
+    status, *dumps, _page, _growth = members(hosted, folder)
     assert (status.path, status.group) == ("status.json", "memory")
     assert json.loads(status.source())["status"] == "inactive"
     assert {(member.path, member.group) for member in dumps} == {
@@ -22,6 +29,25 @@ def test_the_status_and_every_dump_are_members(hosted, folder):
     for member in dumps:
         with member.source() as file:
             assert file.read().decode() == member.path
+
+
+def test_the_newest_dump_s_flame_graph_and_what_grew_are_members(hosted, folder):
+    stack = (Frame("leak", "/srv/app.py", 7),)
+    for minute in (1, 2):
+        facts = {"taken": f"2026-11-24T00:0{minute}:00Z", "pid": "7"}
+        dump = jemalloc_heap.write([(stack, 1, 5000 * minute)], facts=facts)
+        (folder / f"{minute}.prof").write_bytes(b"".join(dump))
+        os.utime(folder / f"{minute}.prof", (minute, minute))
+        *_, last = members(hosted, folder)
+        assert last.path == ("flamegraph.html" if minute == 1 else "growth.txt")
+    views = {member.path: member for member in members(hosted, folder) if member.group == "views"}
+    with views["flamegraph.html"].source() as page, views["growth.txt"].source() as table:
+        assert b"2.prof" in page.read()
+        assert b"1. +5.0 kB" in table.read()
+
+
+def test_without_dumps_there_is_the_status_alone(hosted, folder):
+    assert [member.path for member in members(hosted, folder)] == ["status.json"]
 
 
 def test_the_manifest_says_what_there_is_and_what_is_wrong(hosted, folder):

@@ -270,7 +270,7 @@ answer(first, second, live(profile()))""")
     assert min(first.values()) > 1000
     assert second == first
     assert third["leak_small"] < 300  # Python keeps some tuples for later
-    assert third["leak_large"] == 0
+    assert third["leak_large"] < 5  # and now and then the sampled list itself
 
 
 def test_the_facts_of_a_dump(profiled):

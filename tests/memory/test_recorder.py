@@ -130,7 +130,7 @@ def test_the_samples_date_from_the_first_start_until_they_are_discarded(recorder
 
 def test_the_top_leaves_no_dump(recorder_with, folder):
     top = recorder_with().top(5)
-    assert (top.live_objects, top.notes) == (0, ())
+    assert (top["live_objects"], top["notes"]) == (0, [])
     assert list(folder.iterdir()) == []
 
 

@@ -3,7 +3,8 @@ import time
 
 import pytest
 
-from endoscope import Access, FileContent, NotSupportedError
+from endoscope import Access, BadRequestError, FileContent, NotSupportedError
+from endoscope_profiles import Frame, jemalloc_heap
 
 WALK = """
 import json, sys, time
@@ -196,3 +197,34 @@ if (child := os.fork()) == 0:
     os._exit(0 if inherited and complete else 1)
 print(os.waitpid(child, 0)[1])"""
     assert under_jemalloc(snippet, folder).answer == 0
+
+
+def test_views_are_asked_for_by_their_format(hosted, folder):
+    records = [((Frame("leak", "/srv/app.py", 7),), 1, 5000)]
+    for name in ("a.prof", "b.prof"):
+        (folder / name).write_bytes(b"".join(jemalloc_heap.write(records)))
+    plugin = hosted.make_plugin(folder)
+    for path, query, expected in [
+        ("/dumps/a.prof", {"format": "folded"}, b"leak 5000"),
+        ("/dumps/a.prof", {"format": "prof"}, b"heap_v2/0"),
+        ("/diff", {"base": "a.prof", "target": "b.prof"}, b"All functions of 0"),
+        ("/growth", {"format": "csv"}, b"growth_bytes"),
+    ]:
+        with hosted.ask(plugin, "GET", path, **query).file as file:
+            assert expected in file.read()
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "code"),
+    [
+        ("/dumps/a.prof", {"by": "line"}, "bad_parameter"),
+        ("/diff", {"base": "a.prof"}, "missing_parameter"),
+        ("/diff", {"base": "a.prof", "target": "../x"}, "bad_dump_name"),
+        ("/top", {"limit": "0"}, "bad_parameter"),
+    ],
+)
+def test_what_cannot_be_asked_says_what_can(hosted, folder, path, query, code):
+    (folder / "a.prof").write_bytes(b"")
+    with pytest.raises(BadRequestError) as caught:
+        hosted.ask(hosted.make_plugin(folder), "GET", path, **query)
+    assert (caught.value.code, bool(caught.value.remedy)) == (code, True)

@@ -1,6 +1,7 @@
 import pytest
 
-from endoscope_memory.top import Place, read_top
+from endoscope_memory.top import Place
+from endoscope_memory.top import top as top_of
 from endoscope_profiles import Frame, jemalloc_heap
 
 LEAK = (Frame("leak", "/srv/app.py", 7), Frame("<module>", "/srv/app.py", 1))
@@ -15,19 +16,12 @@ FACTS = {
 }
 
 
-@pytest.fixture
-def top(tmp_path):
-    def read(records, limit=10, facts=FACTS, interval=1000):
-        path = tmp_path / "x.prof"
-        chunks = jemalloc_heap.write(records, interval_bytes=interval, facts=facts)
-        path.write_bytes(b"".join(chunks))
-        with path.open("rb") as file:
-            return read_top(file.fileno(), limit, ("a note",))
-
-    return read
+def top(records, limit=10, facts=FACTS, interval=1000):
+    dump = b"".join(jemalloc_heap.write(records, interval_bytes=interval, facts=facts))
+    return top_of(jemalloc_heap.parse(dump), limit, ("a note",))
 
 
-def test_the_whole_and_what_explains_it(top):
+def test_the_whole_and_what_explains_it():
     found = top([(LEAK, 2, 2_000_000), (NATIVE, 1, 2_000_000)])
     assert (found.live_bytes, found.live_objects) == (4_000_000, 3)
     assert (found.resident_bytes, found.allocated_bytes, found.coverage) == (8000000, 5000000, 0.5)
@@ -36,7 +30,7 @@ def test_the_whole_and_what_explains_it(top):
     assert (found.sample_interval_bytes, found.notes) == (1000, ("a note",))
 
 
-def test_the_biggest_come_first_and_their_number_is_limited(top):
+def test_the_biggest_come_first_and_their_number_is_limited():
     found = top([(LEAK, 1, 50_000), (NATIVE, 1, 150_000)], limit=1)
     (stack,) = found.stacks
     assert (stack.bytes, stack.share, found.stacks_in_all) == (150_000, 0.75, 2)
@@ -47,7 +41,7 @@ def test_the_biggest_come_first_and_their_number_is_limited(top):
     )
 
 
-def test_small_blocks_are_scaled_up_and_their_error_is_told(top):
+def test_small_blocks_are_scaled_up_and_their_error_is_told():
     (stack,) = top([(LEAK, 100, 1000)], interval=1_000_000).stacks
     assert stack.objects == pytest.approx(10_000_000, rel=0.001)
     assert stack.bytes == pytest.approx(100_000_000, rel=0.001)
@@ -55,6 +49,6 @@ def test_small_blocks_are_scaled_up_and_their_error_is_told(top):
     assert stack.objects_error == pytest.approx(stack.objects / 10, rel=0.001)
 
 
-def test_nothing_at_all(top):
+def test_nothing_at_all():
     found = top([], facts={})
     assert (found.live_bytes, found.stacks, found.coverage, found.profiler) == (0, (), None, None)

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "build_ids.h"
 #include "python_frames.h"
 
 enum {
@@ -276,6 +277,94 @@ put_symbols(struct writer *writer, const struct addresses *set)
     }
 }
 
+/* --- build ids ------------------------------------------------------------------------------ */
+
+/* Whether a line of the list of what is mapped is about `address`; it begins `start-end `. */
+static bool
+is_about(const char *line, const char *end, uintptr_t address)
+{
+    uintptr_t first, last;
+    const char *dash = read_address(line, end, &first);
+    if (dash == end || *dash != '-') {
+        return false;
+    }
+    read_address(dash + 1, end, &last);
+    return first <= address && address < last;
+}
+
+/* The name of the file that `address` lies in, as the kernel lists it; NULL if it lies in none. */
+static const char *
+find_mapped(const struct heap_profile *heap, uintptr_t address, size_t *length)
+{
+    static const char DELETED[] = " (deleted)"; /* follows the name if another has its place */
+    const size_t suffix = sizeof(DELETED) - 1;
+    const char *at = heap->mapped, *end = at + heap->mapped_size;
+    while (at < end) {
+        const char *line_end = memchr(at, '\n', (size_t)(end - at));
+        line_end = line_end != NULL ? line_end : end;
+        const char *name = memchr(at, '/', (size_t)(line_end - at));
+        if (name != NULL && is_about(at, line_end, address)) {
+            *length = (size_t)(line_end - name);
+            bool is_deleted = *length > suffix && memcmp(line_end - suffix, DELETED, suffix) == 0;
+            *length -= is_deleted ? suffix : 0;
+            return name;
+        }
+        at = line_end + 1;
+    }
+    return NULL;
+}
+
+static void
+put_build_id(struct writer *writer, const struct build_id *id, const char *name, size_t length)
+{
+    put_string(writer, "# build_id: ");
+    for (size_t at = 0; at < id->size; at++) {
+        PUT_FORMAT(writer, "%02x", id->bytes[at]);
+    }
+    put_string(writer, " ");
+    put_text(writer, name, length, '%');
+    put_string(writer, "\n");
+}
+
+/* Under both names that a library has: the loader's first, which its frames have too, then the
+   kernel's, which stands in the list of what is mapped. They differ by symbolic links. */
+static void
+put_build_ids_of(struct writer *writer, const Dl_info *library, uintptr_t address,
+                 const struct heap_profile *heap)
+{
+    struct build_id id;
+    size_t length = 0;
+    if (!build_id_of(address, &id)) {
+        return;
+    }
+    const char *mapped = find_mapped(heap, address, &length);
+    put_build_id(writer, &id, library->dli_fname, strlen(library->dli_fname));
+    if (mapped != NULL && (strlen(library->dli_fname) != length ||
+                           memcmp(library->dli_fname, mapped, length) != 0)) {
+        put_build_id(writer, &id, mapped, length);
+    }
+}
+
+/* Put one for each library that a native address lies in. */
+static void
+put_build_ids(struct writer *writer, const struct addresses *set, const struct heap_profile *heap)
+{
+    struct addresses known = {0};
+    for (size_t at = 0; at < set->native_slots; at++) {
+        Dl_info found;
+        uintptr_t call = set->native[at] - 1;
+        if (set->native[at] == 0 || dladdr((void *)call, &found) == 0 || found.dli_fname == NULL) {
+            continue;
+        }
+        size_t before = known.native_used;
+        add_native(&known, (uintptr_t)found.dli_fbase);
+        if (known.native_used > before) {
+            put_build_ids_of(writer, &found, call, heap);
+        }
+    }
+    pages_give_back(known.native, known.native_slots * sizeof(*known.native));
+}
+
 /* --- the sampler's records -------------------------------------------------------------------- */
 
 /* Samples of one stack, size and interval. */
@@ -437,6 +526,9 @@ put_symbol_block(struct writer *writer, const struct dump_request *request, unsi
         add_of_heap(&set, request->heap);
     }
     add_of_samples(&set, request->samples);
+    if (request->heap != NULL) { /* the sampler's own frames are Python's */
+        put_build_ids(writer, &set, request->heap);
+    }
     put_symbols(writer, &set);
     pages_give_back(set.native, set.native_slots * sizeof(*set.native));
 }

@@ -5,21 +5,27 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from endoscope import ArchiveMember, ManifestEntry
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from endoscope import FileContent
     from endoscope_memory.dumps import DumpFolder
     from endoscope_memory.recorder import Recorder
+    from endoscope_memory.views import Views
 
 _GROUP = "memory"
+_VIEWS = "views"
 
 
-def members(recorder: Recorder, dumps: DumpFolder) -> list[ArchiveMember]:
-    """Return the status, small and first, then the dumps, newest first."""
+def members(recorder: Recorder, dumps: DumpFolder, views: Views) -> list[ArchiveMember]:
+    """Return the status, small and first, the dumps, newest first, and what they show."""
     status = ArchiveMember("status.json", partial(_status, recorder), _GROUP)
-    return [status, *(_member(dumps, dump.name) for dump in dumps.newest_first())]
+    names = [dump.name for dump in dumps.newest_first()]
+    return [status, *(_member(dumps, name) for name in names), *_views(views, names)]
 
 
 def manifest_entries(recorder: Recorder, dumps: DumpFolder) -> list[ManifestEntry]:
@@ -40,6 +46,22 @@ def manifest_entries(recorder: Recorder, dumps: DumpFolder) -> list[ManifestEntr
 
 def _member(dumps: DumpFolder, name: str) -> ArchiveMember:
     return ArchiveMember(name, partial(dumps.open, name), _GROUP)
+
+
+def _views(views: Views, names: Sequence[str]) -> list[ArchiveMember]:
+    """Return the newest dump's flame graph, and with another one to compare it with, growth."""
+    members = []
+    if names:
+        page = partial(views.of_dump, names[0], {"format": "flamegraph"})
+        members.append(ArchiveMember("flamegraph.html", partial(_file, page), _VIEWS))
+    if len(names) > 1:
+        table = partial(views.of_growth, {"format": "text"})
+        members.append(ArchiveMember("growth.txt", partial(_file, table), _VIEWS))
+    return members
+
+
+def _file(view: Callable[[], FileContent]) -> BinaryIO:
+    return view().file
 
 
 def _status(recorder: Recorder) -> bytes:

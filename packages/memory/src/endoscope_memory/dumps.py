@@ -18,7 +18,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from endoscope import BadRequestError, NotFoundError, UnavailableError
+from endoscope import (
+    BadRequestError,
+    NoSpaceError,
+    NotFoundError,
+    RequestError,
+    UnavailableError,
+)
+from endoscope_memory import kept_views
 from endoscope_memory.times import rfc3339
 
 if TYPE_CHECKING:
@@ -33,6 +40,7 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # Not there, a symlink, a socket, somebody else's: for who asks they are all no dump.
 _NO_DUMP = {errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.EACCES}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # File systems without hard links answer with one of these.
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 
@@ -109,7 +117,7 @@ class DumpFolder:
         with self._folder() as folder:
             os.close(_open_dump(name, folder))
             with _translated(name):
-                os.unlink(name, dir_fd=folder)
+                _unlink(name, folder)
 
     def clear(self) -> Cleared:
         """Delete all dumps; what cannot be deleted is reported and does not stop the others."""
@@ -118,13 +126,27 @@ class DumpFolder:
         with self._folder() as folder:
             for dump in dumps:
                 try:
-                    os.unlink(dump.name, dir_fd=folder)
+                    _unlink(dump.name, folder)
                     deleted += 1
                 except FileNotFoundError:
                     continue  # another process was quicker
                 except OSError as error:
                     errors[dump.name] = error.strerror or "unknown error"
         return Cleared(deleted, errors)
+
+    @contextmanager
+    def writing(self, what: str) -> Iterator[None]:
+        """Turn `OSError` while `what` is written into `NoSpaceError` or `RequestError`."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno in _FULL:
+                raise self._no_space(what) from error
+            raise RequestError(
+                f"The {what} could not be written: {error.strerror}",
+                remedy=f"See to it that the service can write to {self.directory}",
+                code="dump_failed",
+            ) from error
 
     @contextmanager
     def draft(self) -> Iterator[Draft]:
@@ -146,6 +168,17 @@ class DumpFolder:
             name = next(name for name in names if _name_draft(draft.path.name, name, folder))
         status = os.fstat(draft.descriptor)
         return Dump(name, status.st_size, status.st_mtime)
+
+    def find_view(self, name: str) -> BinaryIO | None:
+        """Return the content of a view that was kept, if it still is; the caller closes it."""
+        with self._folder() as folder:
+            return kept_views.find(folder, name)
+
+    def keep_view(self, draft: Draft, name: str, keep_bytes: int) -> None:
+        """Give a finished draft the name of a view, and forget old ones beyond `keep_bytes`."""
+        with self._folder() as folder:
+            os.rename(draft.path.name, name, src_dir_fd=folder, dst_dir_fd=folder)
+            kept_views.trim(folder, keep_bytes)
 
     def trim(self, keep_dumps: int, keep_bytes: int, newest: str) -> list[str]:
         """Delete the oldest dumps beyond `keep_dumps` or `keep_bytes`; return their names.
@@ -170,13 +203,21 @@ class DumpFolder:
                     with suppress(OSError):
                         os.unlink(entry.name, dir_fd=folder)
 
+    def _no_space(self, what: str) -> NoSpaceError:
+        disk = os.statvfs(self.directory)
+        return NoSpaceError(
+            f"No space for a {what} in {self.directory}: "
+            f"{disk.f_bavail * disk.f_frsize} bytes are free",
+            remedy="Delete dumps (DELETE /diagnostics/memory/dumps), or make room on that disk",
+        )
+
     def _delete_unread(self, name: str) -> bool:
         with self._folder() as folder, suppress(OSError, NotFoundError):
             descriptor = _open_dump(name, folder)
             try:
                 if _is_being_read(descriptor):
                     return False
-                os.unlink(name, dir_fd=folder)
+                _unlink(name, folder)
             finally:
                 os.close(descriptor)
             return True
@@ -198,6 +239,12 @@ class DumpFolder:
             yield descriptor
         finally:
             os.close(descriptor)
+
+
+def _unlink(name: str, folder: int) -> None:
+    """Delete a dump and what was made of it."""
+    os.unlink(name, dir_fd=folder)
+    kept_views.forget(folder, name)
 
 
 def _dump_of(entry: os.DirEntry[str]) -> Dump | None:

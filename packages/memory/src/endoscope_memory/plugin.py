@@ -11,6 +11,7 @@ from endoscope_memory.dumps import DumpFolder
 from endoscope_memory.recorder import Recorder
 from endoscope_memory.routes import routes
 from endoscope_memory.settings import MemorySettings
+from endoscope_memory.views import Views
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +27,7 @@ class MemoryPlugin(Plugin[MemorySettings]):
     def __init__(self, context: PluginContext[MemorySettings]) -> None:
         super().__init__(context)
         self._dumps = DumpFolder(context.output_directory)
+        self._views = Views(self._dumps, context.settings.keep_view_bytes)
         self._recorder = Recorder(
             context.settings, self._dumps, context.host.service_name, context.logger
         )
@@ -47,11 +49,11 @@ class MemoryPlugin(Plugin[MemorySettings]):
 
     @hookimpl
     def endoscope_routes(self) -> list[Route]:
-        return routes(self._recorder, self._dumps)
+        return routes(self._recorder, self._dumps, self._views)
 
     @hookimpl
     def endoscope_archive_members(self) -> list[ArchiveMember]:
-        return archive.members(self._recorder, self._dumps)
+        return archive.members(self._recorder, self._dumps, self._views)
 
     @hookimpl
     def endoscope_manifest_entries(self) -> list[ManifestEntry]:

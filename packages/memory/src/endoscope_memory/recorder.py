@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import platform
 import sys
@@ -11,13 +10,12 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from endoscope import BusyError, NoSpaceError, NotSupportedError, Problem, RequestError
-from endoscope_memory import profiler
+from endoscope import BusyError, NotSupportedError, Problem
+from endoscope_memory import conversion, profiler
 from endoscope_memory.facts import resident_bytes
 from endoscope_memory.times import rfc3339
-from endoscope_memory.top import Top, read_top
 from endoscope_memory.wish import Wish
 
 if TYPE_CHECKING:
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
     from endoscope_memory.settings import MemorySettings
 
 _START = "POST /diagnostics/memory/start"
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +132,17 @@ class Recorder:
             self._trim(dump)
         return Recorded(dump, seconds, _notes(one, samples))
 
-    def top(self, limit: int) -> Top:
-        """Return the `limit` biggest stacks of this moment. Raises as `dump` does."""
+    def top(self, limit: int) -> dict[str, Any]:
+        """Return the `limit` biggest stacks of this moment: a `Top`, as JSON has it.
+
+        Raises as `dump` does, and as `conversion.convert`.
+        """
         one = self._available()
         with self._one_at_a_time(), self._written(one) as (draft, samples):
-            return read_top(draft.descriptor, limit, _notes(one, samples))
+            job = {"kind": "top", "sources": 1, "limit": limit, "notes": _notes(one, samples)}
+            size = os.fstat(draft.descriptor).st_size
+            answer: dict[str, Any] = conversion.convert(job, [draft.descriptor], size)
+            return answer
 
     def status(self) -> Status:
         """Return the state at this moment; works without any profiler."""
@@ -198,7 +201,7 @@ class Recorder:
     def _written(self, one: Profiler) -> Iterator[tuple[Draft, int]]:
         """Have `one` write a draft; yields it and the number of samples in it."""
         dumps = self._dumps
-        with _disk_errors(dumps), dumps.draft() as draft:
+        with dumps.writing("heap dump"), dumps.draft() as draft:
             with dumps.draft() as scratch:
                 try:
                     samples = one.dump(draft, scratch, self._facts(one))
@@ -227,29 +230,6 @@ class Recorder:
         deleted = self._dumps.trim(*limits, newest=newest.name)
         if deleted:
             self._logger.info("Deleted the oldest heap dumps: %s", ", ".join(deleted))
-
-
-@contextmanager
-def _disk_errors(dumps: DumpFolder) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise _no_space(dumps) from error
-        raise RequestError(
-            f"The heap dump could not be written: {error.strerror}",
-            remedy=f"See to it that the service can write to {dumps.directory}",
-            code="dump_failed",
-        ) from error
-
-
-def _no_space(dumps: DumpFolder) -> NoSpaceError:
-    disk = os.statvfs(dumps.directory)
-    return NoSpaceError(
-        f"No space for a heap dump in {dumps.directory}: "
-        f"{disk.f_bavail * disk.f_frsize} bytes are free",
-        remedy="Delete dumps (DELETE /diagnostics/memory/dumps), or make room on that disk",
-    )
 
 
 def _notes(one: Profiler, samples: int) -> tuple[str, ...]:

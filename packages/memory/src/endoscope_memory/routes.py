@@ -8,19 +8,30 @@ from typing import TYPE_CHECKING
 
 from endoscope import Access, BadRequestError, FileContent, Json, Parameter, Route
 from endoscope_memory import wish
+from endoscope_profiles.views import FORMATS, GROWTH_FORMATS, OPTIONS
 
 if TYPE_CHECKING:
     from endoscope import Request
     from endoscope_memory.dumps import DumpFolder
     from endoscope_memory.recorder import Recorder
+    from endoscope_memory.views import Views
 
 _MOST_STACKS = 1000
+_DOWNLOAD = "Download a heap dump, or a view of it"
 _LIMIT = Parameter("limit", f"How many stacks, at most {_MOST_STACKS}; 20 if not given")
+_OPTIONS = tuple(Parameter(name, summary) for name, summary in OPTIONS.items())
+_OF_DUMP = Parameter("format", "prof, the dump itself, if not given", ("prof", *FORMATS))
+_OF_DIFFERENCE = Parameter("format", "top if not given", tuple(FORMATS))
+_OF_GROWTH = Parameter("format", "json if not given", tuple(GROWTH_FORMATS))
+_BASE = Parameter("base", "The name of the earlier dump")
+_TARGET = Parameter("target", "The name of the later dump")
 
 
-def routes(recorder: Recorder, dumps: DumpFolder) -> list[Route]:
+def routes(recorder: Recorder, dumps: DumpFolder, views: Views) -> list[Route]:
     """Return the routes, with handlers that may run on several threads at once."""
-    handle = _Handlers(recorder, dumps)
+    handle = _Handlers(recorder, dumps, views)
+    download, diff = (_OF_DUMP, *_OPTIONS), (_BASE, _TARGET, _OF_DIFFERENCE, *_OPTIONS)
+    growth = (_OF_GROWTH, *(option for option in _OPTIONS if option.name != "value"))
     read, act = Access.READ, Access.ACT
     return [
         Route("GET", "/status", handle.status, read, "The state of heap profiling"),
@@ -30,15 +41,18 @@ def routes(recorder: Recorder, dumps: DumpFolder) -> list[Route]:
         Route("GET", "/top", handle.top, read, "The biggest stacks of this moment", (_LIMIT,)),
         Route("GET", "/dumps", handle.list_dumps, read, "The heap dumps, newest first"),
         Route("DELETE", "/dumps", handle.clear_dumps, act, "Delete all heap dumps"),
-        Route("GET", "/dumps/{name}", handle.download, read, "Download a heap dump"),
+        Route("GET", "/dumps/{name}", handle.download, read, _DOWNLOAD, download),
+        Route("GET", "/diff", handle.diff, read, "What grew between two heap dumps", diff),
+        Route("GET", "/growth", handle.growth, read, "What grows from dump to dump", growth),
         Route("DELETE", "/dumps/{name}", handle.delete_dump, act, "Delete a heap dump"),
     ]
 
 
 class _Handlers:
-    def __init__(self, recorder: Recorder, dumps: DumpFolder) -> None:
+    def __init__(self, recorder: Recorder, dumps: DumpFolder, views: Views) -> None:
         self._recorder = recorder
         self._dumps = dumps
+        self._views = views
 
     def status(self, _request: Request) -> Json:
         return Json(asdict(self._recorder.status()))
@@ -73,7 +87,7 @@ class _Handlers:
                 remedy=f"Give a whole number from 1 to {_MOST_STACKS}.",
                 code="bad_parameter",
             )
-        return Json(asdict(self._recorder.top(int(limit))))
+        return Json(self._recorder.top(int(limit)))
 
     def list_dumps(self, _request: Request) -> Json:
         return Json(
@@ -101,9 +115,31 @@ class _Handlers:
         return Json({**answer, "errors": errors}, status=207)
 
     def download(self, request: Request) -> FileContent:
-        name = request.path_parameters["name"]
+        name, options = request.path_parameters["name"], dict(request.query)
+        if options.get("format", "prof") != "prof":
+            return self._views.of_dump(name, options)
+        if options.keys() - {"format"}:
+            raise BadRequestError(
+                "The dump itself comes as it is, without options",
+                remedy=f"Give a format: {', '.join(FORMATS)}.",
+                code="bad_parameter",
+            )
         file = self._dumps.open(name)
         return FileContent(file, os.fstat(file.fileno()).st_size, name)
+
+    def diff(self, request: Request) -> FileContent:
+        options = dict(request.query)
+        base, target = options.pop("base", ""), options.pop("target", "")
+        if not base or not target:
+            raise BadRequestError(
+                "Two dumps are needed, base and target",
+                remedy="Give both: /diagnostics/memory/diff?base=NAME&target=NAME.",
+                code="missing_parameter",
+            )
+        return self._views.of_difference(base, target, options)
+
+    def growth(self, request: Request) -> FileContent:
+        return self._views.of_growth(request.query)
 
     def delete_dump(self, request: Request) -> Json:
         name = request.path_parameters["name"]

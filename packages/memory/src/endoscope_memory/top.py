@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import mmap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from endoscope_profiles import Frame, jemalloc_heap
+from endoscope_profiles.coverage import coverage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from endoscope_profiles import Profile, Sample
+    from endoscope_profiles import Frame, Profile, Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +62,22 @@ class Top:
     notes: tuple[str, ...]
 
 
-def read_top(descriptor: int, limit: int, notes: tuple[str, ...]) -> Top:
-    """Return the view of the dump that is open at `descriptor`."""
-    with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as content:
-        profile = jemalloc_heap.parse(content)
-    facts = profile.facts
-    resident = _number(facts, "resident_bytes")
+def top(profile: Profile, limit: int, notes: tuple[str, ...]) -> Top:
+    """Return the `limit` biggest stacks of `profile`."""
+    covered = coverage(profile)
+    share = covered.of_resident
     return Top(
-        profiler=facts.get("profiler"),
-        sees=facts.get("sees"),
-        taken=facts.get("taken"),
-        profiling_since=facts.get("profiling_since"),
-        sample_interval_bytes=profile.interval_bytes,
-        live_bytes=round(profile.bytes),
-        live_bytes_error=round(profile.bytes_error),
-        live_objects=round(profile.objects),
-        allocated_bytes=_number(facts, "allocated_bytes"),
-        resident_bytes=resident,
-        coverage=round(profile.bytes / resident, 4) if resident else None,
+        profiler=covered.profiler,
+        sees=covered.sees,
+        taken=covered.taken,
+        profiling_since=covered.since,
+        sample_interval_bytes=covered.interval_bytes,
+        live_bytes=round(covered.live_bytes),
+        live_bytes_error=round(covered.live_bytes_error),
+        live_objects=round(covered.live_objects),
+        allocated_bytes=covered.allocated_bytes,
+        resident_bytes=covered.resident_bytes,
+        coverage=None if share is None else round(share, 4),
         stacks_in_all=len(profile.samples),
         stacks=tuple(_big_stack(sample, profile) for sample in profile.samples[:limit]),
         notes=notes,
@@ -102,8 +97,3 @@ def _big_stack(sample: Sample, profile: Profile) -> BigStack:
 
 def _place(frame: Frame) -> Place:
     return Place(frame.function, frame.file or None, frame.line or None)
-
-
-def _number(facts: Mapping[str, str], key: str) -> int | None:
-    value = facts.get(key, "")
-    return int(value) if value.isdigit() else None

@@ -132,6 +132,8 @@ class JemallocProfiler:
         facts = {**facts, **lost_samples(), "stacks": self._stacks}
         if allocated:
             facts["allocated_bytes"] = str(allocated.allocated)
+            if not process.small_objects_reach_malloc():
+                facts["allocated_lacks"] = "Python's small objects"
         parts = (heap.records, heap.mapped, heap.size, heap.objects, heap.bytes)
         described = (scratch.descriptor, *parts)
         lines, lg_interval = preface(facts), self._lg_interval

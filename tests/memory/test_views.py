@@ -1,0 +1,182 @@
+import gzip
+import json
+import os
+
+import pytest
+
+from endoscope import BadRequestError, NoSpaceError, NotFoundError, RequestError
+from endoscope_memory import conversion
+from endoscope_memory.dumps import DumpFolder
+from endoscope_memory.views import Views
+from endoscope_profiles import Frame, jemalloc_heap, pprof
+from endoscope_profiles.views import FORMATS
+
+MAIN = Frame("main", "/srv/app.py", 1)
+TAKEN = 1_795_479_593
+
+
+@pytest.fixture
+def take(folder):
+    """Write a dump of functions and their bytes, as if taken so many minutes after the first."""
+
+    def write(minute, **held):
+        records = [((Frame(name, "/srv/app.py", 7), MAIN), 1, size) for name, size in held.items()]
+        facts = {"taken": f"2026-11-24T00:{minute:02}:00Z", "pid": "7"}
+        name = f"shop_heap_dump_{TAKEN + 60 * minute}.prof"
+        (folder / name).write_bytes(b"".join(jemalloc_heap.write(records, facts=facts)))
+        os.utime(folder / name, (TAKEN + 60 * minute,) * 2)
+        return name
+
+    return write
+
+
+@pytest.fixture
+def views(folder):
+    return Views(DumpFolder(folder), 1 << 20)
+
+
+def content(answer):
+    with answer.file as file:
+        read = file.read()
+    assert len(read) == answer.size
+    return read
+
+
+def hidden(folder):
+    return [path.name for path in folder.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize("made", FORMATS)
+def test_every_format_of_a_dump(views, take, made):
+    answer = views.of_dump(take(0, leak=5000), {"format": made})
+    assert answer.name == f"shop_heap_dump_{TAKEN}.{FORMATS[made].suffix}"
+    assert answer.media_type == FORMATS[made].media_type
+    assert bool(answer.page_policy) == (made == "flamegraph")
+    read = content(answer)
+    assert b"leak" in (gzip.decompress(read) if made == "pprof" else read)
+
+
+def test_pprof_holds_the_dump_s_numbers(views, take):
+    read = content(views.of_dump(take(0, leak=5000, cache=70), {"format": "pprof"}))
+    assert pprof.parse(gzip.decompress(read)).bytes == 5070
+
+
+def test_options_are_heeded(views, take):
+    name = take(0, leak=5000, cache=70)
+    text = content(views.of_dump(name, {"format": "folded", "focus": "cache"})).decode()
+    assert "main;cache 70" in text
+    assert "leak" not in text
+
+
+def test_a_difference_shows_what_grew(views, take):
+    base, target = take(0, leak=1000, same=50), take(1, leak=9000, same=50)
+    answer = views.of_difference(base, target, {"format": "csv"})
+    assert answer.name == f"shop_heap_dump_{TAKEN + 60}-since-shop_heap_dump_{TAKEN}.csv"
+    rows = [row for row in content(answer).decode().splitlines() if not row.startswith("#")]
+    assert [row.split(",")[0] for row in rows] == ["function", "leak", "main"]
+    assert rows[1].split(",")[3] == "8000"
+
+
+def test_growth_names_the_suspect(views, take):
+    for minute in range(3):
+        take(minute, leak=1000 * minute + 1, cache=500)
+    answer = views.of_growth({})
+    assert answer.media_type == "application/json"
+    told = json.loads(content(answer))
+    (suspect,) = told["suspects"]
+    assert suspect["frames"][0]["function"] == "leak"
+    assert suspect["bytes_per_hour"] == 60_000
+
+
+def test_growth_without_dumps_is_an_error_and_with_one_says_so(views, take):
+    with pytest.raises(BadRequestError, match="no dumps"):
+        views.of_growth({})
+    take(0, leak=1)
+    assert "only one" in content(views.of_growth({"format": "text"})).decode()
+
+
+def test_a_view_is_made_once(views, take, folder, monkeypatch):
+    name = take(0, leak=5000)
+    first = content(views.of_dump(name, {"format": "top"}))
+    monkeypatch.setattr(conversion, "convert", lambda *_: pytest.fail("made again"))
+    assert content(views.of_dump(name, {"format": "top"})) == first
+    assert len(hidden(folder)) == 1
+
+
+def test_a_dump_that_was_replaced_is_looked_at_anew(views, take):
+    name = take(0, leak=5000)
+    assert b"leak" in content(views.of_dump(name, {"format": "folded"}))
+    take(0, other=77)
+    assert b"other" in content(views.of_dump(name, {"format": "folded"}))
+
+
+def test_views_go_with_their_dump(views, take, folder):
+    dumps, names = DumpFolder(folder), [take(minute, leak=5) for minute in range(4)]
+    for name in names:
+        views.of_dump(name, {"format": "top"}).file.close()
+    assert len(hidden(folder)) == 4
+    dumps.delete(names[3])
+    assert len(hidden(folder)) == 3
+    dumps.trim(2, 1 << 30, newest=names[2])
+    assert len(hidden(folder)) == 2
+    dumps.clear()
+    assert list(folder.iterdir()) == []
+
+
+def test_no_more_views_are_kept_than_allowed(folder, take):
+    views, names = Views(DumpFolder(folder), 0), [take(minute, leak=5) for minute in range(3)]
+    for name in names:
+        assert content(views.of_dump(name, {"format": "top"}))
+    assert len(hidden(folder)) == 1
+
+
+def test_a_damaged_dump_leaves_nothing(views, folder):
+    (folder / "bad.prof").write_bytes(b"heap_v2/1\nnonsense\n")
+    with pytest.raises(RequestError) as caught:
+        views.of_dump("bad.prof", {"format": "top"})
+    assert caught.value.code == "bad_dump"
+    assert hidden(folder) == []
+
+
+def test_an_empty_file_is_a_damaged_dump(views, folder):
+    (folder / "bad.prof").write_bytes(b"")
+    with pytest.raises(RequestError) as caught:
+        views.of_dump("bad.prof", {"format": "top"})
+    assert caught.value.code == "bad_dump"
+
+
+def test_a_full_disk_is_said(take, folder, mounted, tmp_path):
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted(small, "-t", "tmpfs", "-o", "size=160k", "tmpfs")
+    name = take(0, **{f"function_{number}": number + 1 for number in range(600)})
+    (small / name).write_bytes((folder / name).read_bytes())
+    with pytest.raises(NoSpaceError):
+        Views(DumpFolder(small), 1 << 20).of_dump(name, {"format": "flamegraph"})
+    assert hidden(small) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"format": "nope"}, "format='nope'"),
+        ({"format": "top", "by": "nope"}, "by='nope'"),
+        ({"format": "top", "limit": "0"}, "limit='0'"),
+        ({"format": "top", "focus": "("}, r"focus='\('"),
+    ],
+)
+def test_options_are_checked_before_anything_is_opened(views, options, said):
+    for ask in (
+        lambda: views.of_dump("none.prof", options),
+        lambda: views.of_difference("none.prof", "none.prof", options),
+    ):
+        with pytest.raises(BadRequestError, match=said) as caught:
+            ask()
+        assert caught.value.remedy
+
+
+def test_a_dump_that_is_not_there_is_not_found(views, take):
+    with pytest.raises(NotFoundError):
+        views.of_dump("none.prof", {"format": "top"})
+    with pytest.raises(NotFoundError):
+        views.of_difference("none.prof", take(0, leak=1), {"format": "top"})
