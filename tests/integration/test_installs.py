@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-OURS = ("core", "auth", "profiles", "memory", "export")
+OURS = ("core", "auth", "profiles", "memory", "export", "report")
 ATTACKERS = sorted(p.name for p in (ROOT / "tests" / "example_plugins").iterdir() if p.is_dir())
 SERVICE = "import time; time.sleep(60)"
 
@@ -142,6 +142,23 @@ def test_each_package_adds_its_own(make_environment, wheels, serve, refused, nee
     assert {"memory/status.json", "threads/stacks.txt", "router-binary"} <= set(members)
     assert "threads" in {row["plugin"] for row in manifest["entries"]}
     assert manifest["failures"] == []
+
+
+def test_reports_need_a_package_of_their_own_and_no_plugin(make_environment, wheels, run):
+    environment = make_environment()
+    environment.install(*wheels("endoscope"))
+    dump = ROOT / "tests" / "profiles" / "data" / "python-3.14-target.prof.gz"
+    missing = run(environment.endoscope("report", dump))
+    assert (missing.returncode, missing.stdout) == (1, "")
+    assert "pip install endoscope-report" in missing.stderr
+
+    environment.install(*wheels("endoscope_profiles", "endoscope_report"))
+    shown = run(environment.endoscope("report", dump, "--format", "flamegraph", "--output", "-"))
+    assert shown.returncode == 0, shown.stderr
+    assert "<html" in shown.stdout
+    named = run(environment.endoscope("report", dump, "--native-names"))
+    assert named.returncode == 1
+    assert "pip install 'endoscope-report[symbols]'" in named.stderr
 
 
 def test_without_a_compiler_it_installs_and_does_what_it_can(

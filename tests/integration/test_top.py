@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
-import sys
 
 import pytest
 
@@ -12,21 +10,13 @@ INTERVAL = 65536
 
 
 @pytest.fixture
-def leaky(launcher, needs, run):
+def leaky(leaky_service):
     """Run the leaky service under load, profiled in a certain way."""
-    needs("import flask", "import leaky_service")
 
     def start(**memory):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        memory = {"sample_interval_bytes": INTERVAL, "overhead_budget_percent": 0, **memory}
-        words = ["python", "-m", "leaky_service", "--port", str(port)]
-        host = launcher.start(words, memory=memory)
+        host, traffic = leaky_service(**{"sample_interval_bytes": INTERVAL, **memory})
         host.post("/memory/start")
-        words = ["--url", f"http://127.0.0.1:{port}", "--seconds", "4", "--rate", "60"]
-        traffic = run([sys.executable, "-m", "leaky_service.traffic", *words])
-        assert traffic.returncode == 0, traffic.stderr
+        traffic(4)
         return host
 
     return start

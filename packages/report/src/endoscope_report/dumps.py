@@ -1,0 +1,117 @@
+"""Where the dumps of a report come from: files, archives, a running service."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from endoscope.client import Client
+from endoscope.errors import EndoscopeError
+from endoscope_report.archive import Archive, is_archive
+
+_TAKEN = re.compile(r"_(\d+)(?:-(\d+))?\.prof$")
+
+
+@dataclass(frozen=True, slots=True)
+class Dump:
+    """One dump: its name, its content, open and seekable, and the archive that it lay in."""
+
+    name: str
+    content: BinaryIO
+    archive: Archive | None = None
+
+
+class Dumps:
+    """Opens dumps by what people call them.
+
+    That is a file; an archive, which means its newest dump, or all of them; `ARCHIVE:NAME` for
+    a certain one; and the name of a dump in the service that `client` returns, or `latest`.
+    What is opened is closed with `opened`, and temporary files are gone then.
+    """
+
+    def __init__(self, client: Callable[[], Client], opened: ExitStack) -> None:
+        self._client = client
+        self._opened = opened
+        self._archives: dict[Path, Archive] = {}
+
+    def newest(self, name: str) -> Dump:
+        """Return the dump that `name` means; of several the newest. Raises `EndoscopeError`."""
+        return self.all(name)[-1]
+
+    def all(self, name: str) -> Sequence[Dump]:
+        """Return the dumps that `name` means, at least one, as they were taken."""
+        path = Path(name)
+        if path.is_file():
+            return self._of_archive(path) if is_archive(path) else [self._of_file(path)]
+        archive, colon, member = name.rpartition(":")
+        if colon and Path(archive).is_file():
+            return [self._of_archive_member(Path(archive), member)]
+        if "/" in name or path.exists():
+            raise EndoscopeError(
+                f"{name}: there is no such file", remedy="Name a dump, or an archive."
+            )
+        return [self._of_service(name)]
+
+    def all_of_service(self) -> Sequence[Dump]:
+        """Return the dumps that the service lists, as they were taken."""
+        return [self._of_service(name) for name in reversed(self._listed())]
+
+    def _of_file(self, path: Path) -> Dump:
+        try:
+            return Dump(path.name, self._opened.enter_context(path.open("rb")))
+        except OSError as error:
+            raise EndoscopeError(
+                f"{path}: cannot be read: {error.strerror}", remedy="Name another file."
+            ) from error
+
+    def _of_archive(self, path: Path) -> Sequence[Dump]:
+        archive = self._archive(path)
+        if not archive.dumps:
+            raise EndoscopeError(
+                f"{path}: there is no heap dump in this archive",
+                remedy="Take one before the export: endoscope start, endoscope dump.",
+            )
+        names = sorted(archive.dumps, key=_age)
+        return [self._unpacked(archive, name) for name in names]
+
+    def _of_archive_member(self, path: Path, name: str) -> Dump:
+        archive = self._archive(path)
+        if name not in archive.dumps:
+            there = ", ".join(sorted(archive.dumps, key=_age)) or "none"
+            raise EndoscopeError(
+                f"{path}: there is no heap dump {name} in it", remedy=f"There are: {there}."
+            )
+        return self._unpacked(archive, name)
+
+    def _unpacked(self, archive: Archive, name: str) -> Dump:
+        return Dump(name, self._opened.enter_context(archive.open_dump(name)), archive)
+
+    def _archive(self, path: Path) -> Archive:
+        if path not in self._archives:
+            self._archives[path] = self._opened.enter_context(Archive.unpacked(path))
+        return self._archives[path]
+
+    def _listed(self) -> list[str]:
+        """Return the names of the service's dumps, newest first, at least one."""
+        listed = [row["name"] for row in self._client().ask("GET", "/memory/dumps")]
+        if not listed:
+            raise EndoscopeError("there is no heap dump", remedy="Make one: endoscope dump.")
+        return listed
+
+    def _of_service(self, name: str) -> Dump:
+        if name == "latest":
+            name = self._listed()[0]
+        folder = self._opened.enter_context(tempfile.TemporaryDirectory(prefix="endoscope-"))
+        saved = self._client().save(f"/memory/dumps/{name}", Path(folder) / "dump")
+        return Dump(name, self._opened.enter_context(saved.open("rb")))
+
+
+def _age(name: str) -> tuple[int, int, str]:
+    """Return what sorts the names of dumps as they were taken: the seconds that are in them."""
+    found = _TAKEN.search(name)
+    return (int(found[1]), int(found[2] or 0), name) if found else (0, 0, name)

@@ -1,0 +1,163 @@
+import csv
+import gzip
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from endoscope_profiles import pprof
+from made import dump_of
+
+
+def report(*words, text=True, **environment):
+    """Run the command as a user does."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("ENDOSCOPE_")}
+    return subprocess.run(
+        [sys.executable, "-m", "endoscope", "report", *words],
+        env={**clean, **environment},
+        capture_output=True,
+        text=text,
+        timeout=60,
+        check=False,
+    )
+
+
+def made(*words):
+    done = report(*words)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def functions(text):
+    """Return the functions of a table, in its order, with their own bytes."""
+    rows = [line.split() for line in text.splitlines() if "/srv/" in line]
+    return {row[-2]: " ".join(row[:2]) for row in rows}
+
+
+def test_a_table_of_one_dump(dumps):
+    assert functions(made(dumps[2])) == {"leak": "101.0 kB", "cache": "70.0 kB", "main": "0 B"}
+
+
+def test_a_difference(dumps):
+    assert functions(made(dumps[2], "--diff", dumps[0])) == {"leak": "+100.0 kB", "main": "0 B"}
+
+
+def test_growth_over_files_and_over_an_archive_are_the_same(dumps, archive):
+    text = made("--growth", *dumps)
+    assert "1. +100.0 kB ± 0 B, 3.0 MB ± 0 B per hour; grew in 2 of 2 intervals" in text
+    assert "cache" not in text
+    assert made("--growth", archive()) == text
+
+
+def test_growth_as_json_and_csv(dumps):
+    told = json.loads(made("--growth", *dumps, "-f", "json"))
+    assert told["suspects"][0]["growth_bytes"] == 100_000
+    rows = [row for row in made("--growth", *dumps, "-f", "csv").splitlines() if row[0] != "#"]
+    assert next(csv.DictReader(rows))["growth_bytes"] == "100000"
+
+
+def test_the_newest_dump_of_an_archive(archive):
+    assert functions(made(archive()))["leak"] == "101.0 kB"
+
+
+def test_options_reach_the_view(dumps):
+    assert "main;leak 101000" in made(dumps[2], "-f", "folded", "--focus", "leak")
+    assert "cache" not in made(dumps[2], "-f", "folded", "--ignore", "cache")
+    assert "/srv/main.py" not in made(dumps[2], "--by", "line", "--hide", "^main")
+    assert "All packages of 1 by" in made(dumps[2], "--by", "package")
+    assert "101,000" not in made(dumps[2], "--objects")
+
+
+def test_files_for_other_programs_are_named_after_the_dump(dumps):
+    done = report(dumps[2], "-f", "pprof")
+    assert (done.returncode, done.stdout) == (0, "")
+    name = dumps[2].replace(".prof", ".pb.gz")
+    assert done.stderr == f"{name}\n"
+    assert pprof.parse(gzip.decompress(pathlib.Path(name).read_bytes())).bytes == 171_000
+
+
+def test_output_goes_where_it_shall(dumps, tmp_path):
+    (tmp_path / "folder").mkdir()
+    made(dumps[2], "-f", "flamegraph", "-o", "folder")
+    page = tmp_path / "folder" / dumps[2].replace(".prof", ".html")
+    assert "<html" in page.read_text()
+    made(dumps[2], "-o", "table.txt")
+    assert functions((tmp_path / "table.txt").read_text())["leak"] == "101.0 kB"
+    done = report(dumps[2], "-f", "pprof", "-o", "-", text=False)
+    assert done.stdout[:2] == b"\x1f\x8b"
+
+
+def test_a_full_disk_is_said_and_leaves_no_half(dumps):
+    done = report(dumps[2], "-o", "/dev/full")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "/dev/full cannot be written: No space left on device" in done.stderr
+
+
+def test_dumps_of_several_processes_are_added_up(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for pid in ("7", "8"):
+        pathlib.Path(f"{pid}.prof").write_bytes(dump_of(pid=pid, leak=1000))
+    assert functions(made("7.prof", "8.prof"))["leak"] == "2.0 kB"
+
+
+def test_two_dumps_of_one_process_are_not_added_up(dumps):
+    done = report(*dumps)
+    assert done.returncode == 1
+    assert "would count twice" in done.stderr
+    assert "--growth" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["x.prof", "--focus", "("], "no regular expression"),
+        (["x.prof", "-f", "json"], "--growth"),
+        (["--growth", "x.prof", "-f", "pprof"], "Give one of"),
+        (["--growth", "x.prof", "--diff", "y.prof"], "leave --diff out"),
+        (["x.prof", "--by", "stack"], "Give one of"),
+        (["x.prof", "-n", "0"], "from 1 to"),
+    ],
+)
+def test_what_cannot_be_asked_is_a_usage_error(dumps, words, said):
+    done = report(*(dumps[0] if word == "x.prof" else word for word in words))
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_what_is_no_dump_says_where_it_ceases_to_be_one(tmp_path):
+    path = tmp_path / "x.prof"
+    path.write_bytes(dump_of(leak=1)[:-60])
+    done = report(path)
+    assert done.returncode == 1
+    assert "x.prof: expected" in done.stderr
+    assert "line 13" in done.stderr
+    assert "cut off" in done.stderr
+
+
+def test_an_incomplete_archive_is_told(archive):
+    done = report(archive(complete=False))
+    assert done.returncode == 0
+    assert "shop.tar.gz: the archive is incomplete" in done.stderr
+    assert "leak" in done.stdout
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(dumps):
+    command = f"{sys.executable} -m endoscope report {dumps[2]} --by line | head -n 1"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_open_makes_a_flame_graph_and_opens_it(dumps, tmp_path):
+    opener = tmp_path / "xdg-open"
+    opener.write_text('#!/bin/sh\necho "$1" > opened\n')
+    opener.chmod(0o755)
+    done = report(dumps[2], "--open", PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert done.returncode == 0, done.stderr
+    name = dumps[2].replace(".prof", ".html")
+    assert "<html" in (tmp_path / name).read_text()
+    assert (tmp_path / "opened").read_text().strip() == name

@@ -1,0 +1,75 @@
+import pathlib
+from contextlib import ExitStack
+
+import pytest
+
+from endoscope.errors import EndoscopeError
+from endoscope_report.dumps import Dumps
+
+
+class Service:
+    """What a client is to `Dumps`: a service that lists files, newest first."""
+
+    def __init__(self, names):
+        self.names = names
+
+    def ask(self, method, path):
+        assert (method, path) == ("GET", "/memory/dumps")
+        return [{"name": name} for name in self.names]
+
+    def save(self, path, output):
+        output.write_bytes(path.rpartition("/")[2].encode())
+        return output
+
+
+@pytest.fixture
+def found():
+    with ExitStack() as opened:
+        yield lambda *names: Dumps(lambda: Service(names), opened)
+
+
+def test_a_file(found, dumps):
+    (dump,) = found().all(dumps[1])
+    assert (dump.name, dump.archive) == (dumps[1], None)
+    assert dump.content.read() == pathlib.Path(dumps[1]).read_bytes()
+
+
+def test_an_archive_means_its_newest_dump_or_all(found, archive, dumps):
+    name = archive()
+    assert found().newest(name).name == dumps[2]
+    assert [dump.name for dump in found().all(name)] == dumps
+    assert found().newest(f"{name}:{dumps[0]}").name == dumps[0]
+
+
+def test_dumps_of_one_second_are_in_their_order(found, archive):
+    names = ["x_heap_dump_9.prof", "x_heap_dump_9-1.prof", "x_heap_dump_9-10.prof"]
+    name = archive((), **{f"memory/{each}": b"x" for each in reversed(names)})
+    assert [dump.name for dump in found().all(name)] == names
+
+
+def test_an_archive_is_unpacked_once(found, archive, dumps):
+    name, one = archive(), found()
+    first, second = one.newest(f"{name}:{dumps[0]}"), one.newest(f"{name}:{dumps[1]}")
+    assert first.archive is second.archive
+
+
+def test_a_name_of_the_service_s(found):
+    assert found("b.prof", "a.prof").newest("a.prof").content.read() == b"a.prof"
+    assert found("b.prof", "a.prof").newest("latest").name == "b.prof"
+    assert [dump.name for dump in found("b.prof", "a.prof").all_of_service()] == [
+        "a.prof",
+        "b.prof",
+    ]
+
+
+def test_what_is_not_there_says_so(found, archive):
+    name = archive((0,))
+    for what, said in [
+        ("/nowhere/x.prof", "no such file"),
+        (f"{name}:y.prof", "no heap dump y.prof in it"),
+        (archive((), name="none.tar.gz"), "no heap dump in this archive"),
+        ("latest", "there is no heap dump"),
+    ]:
+        with pytest.raises(EndoscopeError, match=said) as caught:
+            found().all(what)
+        assert caught.value.remedy
