@@ -29,15 +29,20 @@ endoscope run -- python -m leaky_service --port "$port" >"$results/service.log" 
 pids+=($!)
 python -m leaky_service.traffic --url "http://127.0.0.1:$port" --seconds 3
 
-say "Switch heap profiling on, and send traffic for 10 seconds"
+say "Switch heap profiling on, send traffic, and take a dump now and then"
 step endoscope start
-step python -m leaky_service.traffic --url "http://127.0.0.1:$port" --seconds 10
+for _ in 1 2 3; do
+    step python -m leaky_service.traffic --url "http://127.0.0.1:$port" --seconds 4
+    step endoscope dump
+done
 
 say "Which functions hold the memory?"
 step endoscope top --limit 3
 
-say "Take a dump, and see where things stand"
-step endoscope dump
+say "Which ones grow from dump to dump?"
+step endoscope report --growth --limit 2
+
+say "See where things stand"
 step endoscope status
 step endoscope dumps
 
@@ -48,6 +53,10 @@ step tar -tzf "$archive"
 printf '\n$ tar -xOzf %s manifest.txt\n' "$archive"
 tar -xOzf "$archive" manifest.txt
 
+say "Its newest dump as a flame graph, for a browser, and as a table"
+step endoscope report "$archive" --format flamegraph --output "$results"
+step endoscope report "$archive" --limit 4
+
 if command -v jeprof >/dev/null; then
     say "The same by jemalloc's own tool"
     dump=$(ls "$results"/output/memory/*.prof | tail -n 1)
@@ -55,5 +64,6 @@ if command -v jeprof >/dev/null; then
     jeprof --text "$dump" 2>/dev/null | head -n 8
 fi
 
-say "Done: the service is being stopped. The archive lies at"
+say "Done: the service is being stopped. The archive and the flame graph lie at"
 echo "$archive"
+ls "$results"/*.html
