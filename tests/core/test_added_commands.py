@@ -83,3 +83,13 @@ def test_what_nobody_adds_is_none(installed):
     assert added_commands.load("nonsense") is None
     assert {"works", "missing"} <= set(added_commands.names())
     assert isinstance(added_commands.load("works"), click.Command)
+
+
+def test_a_command_that_two_packages_add_names_both(installed):
+    other = installed / "other-1.dist-info"
+    other.mkdir()
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1\n")
+    (other / "entry_points.txt").write_text("[endoscope.commands]\nworks = added_module:works\n")
+    done = run(installed, "works")
+    assert done.returncode == 1
+    assert "added and other" in done.stderr or "other and added" in done.stderr

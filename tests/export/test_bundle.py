@@ -23,7 +23,7 @@ def paths(plan):
     return [member.path for member in plan.members]
 
 
-def test_members_at_hand_come_first_then_called_ones_then_files():
+def test_members_at_hand_come_first_then_called_ones_then_files_and_slow_ones():
     answer = PluginAnswer(
         "memory",
         (
@@ -31,11 +31,13 @@ def test_members_at_hand_come_first_then_called_ones_then_files():
             ArchiveMember("memory/a.prof", Path("/a"), "memory"),
             ArchiveMember("memory/z", b"", "memory"),
             ArchiveMember("memory/called", lambda: b"", "memory"),
+            ArchiveMember("memory/a-slow", lambda: b"", "memory", slow=True),
         ),
     )
     binary = PlannedMember("router-binary", open, "binary", bundle.EXPORT, Stage.LAST)
     plan = bundle.plan([binary], [answer], Selection())
-    expected = ["memory/z", "memory/called", "memory/a.prof", "memory/b.prof", "router-binary"]
+    expected = ["memory/z", "memory/called", "memory/a.prof", "memory/b.prof", "memory/a-slow"]
+    expected.append("router-binary")
     assert paths(plan) == expected
 
 

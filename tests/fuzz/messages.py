@@ -12,7 +12,7 @@ from endoscope_profiles.profile_proto import ProfileMessage
 
 _TEXTS = (
     *(b"", b"inuse_objects", b"count", b"inuse_space", b"bytes", b"space", b"main", b"a.py"),
-    *(b"endoscope.coarsest_interval_bytes: 4096", b"endoscope.binary: x", b"\xff", b"[no stack]"),
+    *(b"# coarsest_interval_bytes: 4096", b"# taken: 2026-11-24T00:00:00Z", b"\xff", b"[no stack]"),
 )
 _IDS = (1, 2, 3, 4, 0)
 _WHOLE = (*range(len(_TEXTS)), *range(len(_TEXTS)), 4096, 2**31, 2**63 - 1, -1, -(2**63))

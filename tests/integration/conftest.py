@@ -361,7 +361,7 @@ def tmpfs(tmp_path: Path) -> Iterator[Path]:
     wait_for("unmounting", lambda: run(["umount", str(point)]).returncode == 0)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # it has an event loop, in which other tests cannot run theirs
 def browser() -> Iterator[Any]:
     """Start Debian's Chromium."""
     playwright = pytest.importorskip("playwright.sync_api")

@@ -525,5 +525,5 @@ def test_without_javascript_the_table_remains(open_page):
 
 def test_an_empty_profile_has_no_graph(open_page):
     page = open_page(Profile((), 524288))
-    assert "no sampled block is live" in page.page.inner_text("main")
+    assert "there is no stack in it" in page.page.inner_text("main")
     assert not page.page.is_visible("#graph")

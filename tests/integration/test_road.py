@@ -79,9 +79,11 @@ def test_the_index_lists_every_route_and_each_get_answers(leaky):
     paths = {(route["method"], route["path"]) for route in index["routes"]}
     assert ("GET", "/diagnostics/export") in paths
     assert ("DELETE", "/diagnostics/memory/dumps/{name}") in paths
+    target, base = (dump["name"] for dump in leaky.get("/memory/dumps"))
     for method, path in sorted(paths):
         if method == "GET" and "{" not in path and not path.endswith("/export"):
-            assert leaky.ask("GET", path.removeprefix("/diagnostics")).status == 200
+            query = f"?base={base}&target={target}" if path.endswith("/diff") else ""
+            assert leaky.ask("GET", path.removeprefix("/diagnostics") + query).status == 200
 
 
 def test_dumps_lie_where_the_answers_say_and_only_for_their_owner(leaky):
@@ -116,7 +118,7 @@ def test_a_download_is_the_dump_byte_for_byte_and_resumes(leaky, tmp_path):
 def test_jeprof_names_the_leaks_on_another_machine(leaky, needs, run, tmp_path):
     """Which has neither the program nor its libraries: all it needs is in the file."""
     needs("jeprof")
-    (dump, *_) = sorted((leaky.output / "memory").iterdir())
+    (dump, *_) = sorted((leaky.output / "memory").glob("*.prof"))
     text = dump.read_text().replace(os.path.realpath(sys.executable), "/nowhere/python")
     copy = tmp_path / "copy.prof"
     copy.write_text(text.partition("\nMAPPED_LIBRARIES:\n")[0] + "\nMAPPED_LIBRARIES:\n")
@@ -143,7 +145,7 @@ def test_the_archive_holds_dumps_binary_configuration_and_manifests(leaky, unpac
     _, listed, target = unpacked
     assert listed[-2:] == ["manifest.txt", "manifest.json"]
     assert len(set(listed)) == len(listed)
-    on_disk = {path.name: path.read_bytes() for path in (leaky.output / "memory").iterdir()}
+    on_disk = {path.name: path.read_bytes() for path in (leaky.output / "memory").glob("*.prof")}
     assert len(on_disk) == 2
     for name, data in on_disk.items():
         assert (target / "memory" / name).read_bytes() == data

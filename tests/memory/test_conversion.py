@@ -1,6 +1,8 @@
 import contextlib
-import gzip
 import os
+import resource
+import socket
+import subprocess
 import sys
 import threading
 import time
@@ -90,12 +92,11 @@ def test_a_failure_to_write_is_an_oserror(dump):
         convert(view(), dump, full)
 
 
-def test_a_pattern_that_takes_for_ever_ends_in_time(tmp_path, output, monkeypatch):
-    monkeypatch.setattr(conversion, "SECONDS", 1)
+def test_a_pattern_that_takes_for_ever_ends_in_time(tmp_path, output):
     stack = (Frame("a" * 200 + "!", "x.py", 1),)
     (tmp_path / "x").write_bytes(b"".join(jemalloc_heap.write([(stack, 1, 1)])))
     with (tmp_path / "x").open("rb") as file, pytest.raises(RequestError) as caught:
-        convert(view(focus="^(a|a)*$"), file, output)
+        conversion.convert(view(focus="^(a|a)*$"), [file.fileno(), output.fileno()], 1000, 1)
     assert caught.value.code == "conversion_failed"
     assert children() == []
 
@@ -114,6 +115,12 @@ def test_a_third_at_a_time_is_refused(dump, output, monkeypatch):
     monkeypatch.setattr(conversion, "_WAIT_SECONDS", 0.01)
     with conversion._slot(), conversion._slot(), pytest.raises(BusyError):
         convert(view(), dump, output)
+    for _ in range(conversion._AT_ONCE + conversion._WAITING):
+        conversion._places.acquire()
+    with pytest.raises(BusyError):  # at once
+        convert(view(), dump, output)
+    for _ in range(conversion._AT_ONCE + conversion._WAITING):
+        conversion._places.release()
     convert(view(), dump, output)
 
 
@@ -164,8 +171,96 @@ def test_a_host_that_is_no_python_is_told_so(dump, output, monkeypatch):
     assert "endoscope report" in caught.value.remedy
 
 
-def test_where_only_the_path_was_changed_it_finds_the_same_packages(dump, output, monkeypatch):
-    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if "endoscope" not in entry])
-    convert(view(format="pprof"), dump, output)
-    output.seek(0)
-    assert gzip.decompress(output.read())
+def test_a_module_of_the_host_s_is_not_taken_for_the_library_s(dump, output, tmp_path, monkeypatch):
+    for name in ("resource.py", "csv.py", "zstandard.py"):
+        (tmp_path / name).write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), tmp_path, *sys.path])
+    convert(view(format="csv"), dump, output)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_what_the_host_lets_children_inherit_is_not_for_this_one(dump, monkeypatch):
+    look = "import os, endoscope_memory.converter as c; "
+    look += "c._KINDS = dict(look=lambda job: os.listdir('/proc/self/fd')); c.main()"
+    began = conversion._BEGIN.replace("main()", look)
+    monkeypatch.setattr(conversion, "_BEGIN", began)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        listening.set_inheritable(True)
+        seen = convert({"kind": "look", "sources": 1}, dump)
+    assert set(map(int, seen)) <= {0, 1, 2, 3, 4}  # the last one reads the directory
+
+
+def test_one_that_was_stopped_is_ended_in_time(tmp_path, output, monkeypatch):
+    monkeypatch.setattr(conversion, "_GRACE_SECONDS", 0)
+    monkeypatch.setattr(
+        conversion,
+        "_BEGIN",
+        "import os, signal; os.kill(os.getpid(), signal.SIGSTOP); {end}; {path}",
+    )
+    (tmp_path / "x").write_bytes(b"x")
+    with (tmp_path / "x").open("rb") as file, pytest.raises(RequestError, match="too long"):
+        conversion.convert(view(), [file.fileno(), output.fileno()], 1, 1)
+    assert children() == []
+
+
+def test_one_that_is_killed_says_so_at_once(dump, output, monkeypatch):
+    monkeypatch.setattr(conversion, "_BEGIN", "import os; os.kill(os.getpid(), 9); {end}; {path}")
+    began = time.monotonic()
+    with pytest.raises(RequestError, match="was killed"):
+        convert(view(), dump, output)
+    assert time.monotonic() - began < conversion.SECONDS / 2
+
+
+def test_a_fork_of_the_host_s_meanwhile_holds_nothing_up(dump, output):
+    """A child of the host's that was forked at the wrong moment has all descriptors."""
+    spawn, forked = conversion._spawn, []
+
+    def spawn_beside_a_fork(job, files):
+        if (child := os.fork()) == 0:
+            time.sleep(100)  # the test ends it
+            os._exit(0)
+        forked.append(child)
+        return spawn(job, files)
+
+    try:
+        conversion._spawn = spawn_beside_a_fork
+        convert(view(), dump, output)
+        convert(view(), dump, output)
+    finally:
+        conversion._spawn = spawn
+        for child in forked:
+            os.kill(child, 9)
+            os.waitpid(child, 0)
+    assert len(forked) == 2
+
+
+def test_without_descriptors_nothing_leaks(dump, output):
+    before = descriptors()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (conversion._ABOVE_ALL + 1, hard))
+    try:
+        with pytest.raises(RequestError, match="No process can be started"):
+            convert(view(), dump, output)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert descriptors() == before
+
+
+def test_gevent_s_replacements_are_not_used(hosted, folder):
+    pytest.importorskip("gevent")
+    snippet = """
+from gevent import monkey; monkey.patch_all()
+import sys, threading
+from endoscope_memory import conversion
+from endoscope_profiles import Frame, jemalloc_heap
+dump, output = open(sys.argv[1] + "/x", "w+b"), open(sys.argv[1] + "/y", "w+b")
+dump.writelines(jemalloc_heap.write([((Frame("leak"),), 1, 7)])); dump.flush()
+job = {"kind": "view", "sources": 1, "options": {"format": "folded"}, "title": ""}
+conversion.convert(job, [dump.fileno(), output.fileno()], 100)
+output.seek(0); print(output.read().decode())"""
+    done = subprocess.run(
+        [sys.executable, "-c", snippet, folder], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "leak 7\n\n"), done.stderr

@@ -12,15 +12,15 @@ def opened(folder):
     os.close(descriptor)
 
 
-def keep(folder, dump, number, size=10):
-    name = f".{dump}.{number:032x}.view"
+def keep(folder, dump, number, size=10, of="one"):
+    name = f".{dump}.{number:032x}.{of}.view"
     (folder / name).write_bytes(bytes(size))
     os.utime(folder / name, (number, number))
     return name
 
 
 def left(folder):
-    return sorted(int(path.suffixes[-2][1:], 16) for path in folder.iterdir())
+    return sorted(int(path.suffixes[-3][1:], 16) for path in folder.iterdir())
 
 
 def test_a_name_is_that_of_the_content_and_of_what_was_asked(folder):
@@ -43,7 +43,8 @@ def test_a_view_is_found_and_counts_as_used(folder, opened):
     name = keep(folder, "a.prof", 1)
     with kept_views.find(opened, name) as file:
         assert file.read() == bytes(10)
-    assert (folder / name).stat().st_mtime > 1000
+    used, modified = (folder / name).stat().st_atime, (folder / name).stat().st_mtime
+    assert (used > 1000, modified) == (True, 1)  # a client that resumes knows it again
     assert kept_views.find(opened, ".nothing.view") is None
 
 
@@ -56,19 +57,20 @@ def test_a_symlink_is_no_view(folder, opened, tmp_path):
 def test_a_dump_s_views_go_with_it(folder, opened):
     for number, dump in enumerate(("a.prof", "a.prof", "a.prof.b.prof", "ab.prof")):
         keep(folder, dump, number)
+    keep(folder, "ab.prof", 4, of="several")  # which may have its numbers in it
     kept_views.forget(opened, "a.prof")
     assert left(folder) == [2, 3]
 
 
 @pytest.mark.parametrize(
-    ("keep_bytes", "numbers"), [(50, [1, 2, 3, 4, 5]), (49, [2, 3, 4, 5]), (10, [5]), (0, [5])]
+    ("keep_files", "numbers"),
+    [(5, [1, 2, 3, 4, 5]), (4.9, [2, 3, 4, 5]), (1, [5]), (0, [])],
 )
-def test_what_was_not_used_for_longest_goes_first_and_never_the_newest(
-    folder, opened, keep_bytes, numbers
-):
+def test_what_was_not_used_for_longest_goes_first(folder, opened, keep_files, numbers):
     for number in (3, 1, 5, 2, 4):
-        keep(folder, "a.prof", number)
-    kept_views.trim(opened, keep_bytes)
+        name = keep(folder, "a.prof", number)
+    takes = (folder / name).stat().st_blocks * 512  # on the disk, be it as small as it will
+    kept_views.trim(opened, keep_files * takes)
     assert left(folder) == numbers
 
 
@@ -78,3 +80,16 @@ def test_other_files_are_let_alone(folder, opened):
     kept_views.trim(opened, 0)
     kept_views.forget(opened, "a.prof")
     assert len(list(folder.iterdir())) == 4
+
+
+def test_there_are_never_very_many(folder, opened, monkeypatch):
+    monkeypatch.setattr(kept_views, "_MOST", 3)
+    for number in range(5):
+        keep(folder, "a.prof", number)
+    kept_views.trim(opened, 1 << 30)
+    assert left(folder) == [2, 3, 4]
+
+
+def test_a_fifo_in_a_view_s_place_is_no_view(folder, opened):
+    os.mkfifo(folder / ".x.view")
+    assert kept_views.find(opened, ".x.view") is None

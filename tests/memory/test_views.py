@@ -127,7 +127,18 @@ def test_no_more_views_are_kept_than_allowed(folder, take):
     views, names = Views(DumpFolder(folder), 0), [take(minute, leak=5) for minute in range(3)]
     for name in names:
         assert content(views.of_dump(name, {"format": "top"}))
-    assert len(hidden(folder)) == 1
+    assert hidden(folder) == []
+
+
+def test_a_view_of_two_goes_with_either(views, take, folder):
+    names = [take(minute, leak=minute + 1) for minute in range(2)]
+    for name in names:
+        take(0, leak=1)
+        take(1, leak=2)
+        views.of_difference(*names, {"format": "top"}).file.close()
+        assert len(hidden(folder)) == 1
+        DumpFolder(folder).delete(name)
+        assert hidden(folder) == []
 
 
 def test_a_damaged_dump_leaves_nothing(views, folder):
@@ -162,17 +173,20 @@ def test_a_full_disk_is_said(take, folder, mounted, tmp_path):
         ({"format": "nope"}, "format='nope'"),
         ({"format": "top", "by": "nope"}, "by='nope'"),
         ({"format": "top", "limit": "0"}, "limit='0'"),
+        ({"format": "pprof", "by": "line"}, "heeds no by"),
         ({"format": "top", "focus": "("}, r"focus='\('"),
     ],
 )
-def test_options_are_checked_before_anything_is_opened(views, options, said):
+def test_options_that_are_not_possible_are_bad_requests(views, take, folder, options, said):
+    name = take(0, leak=1)
     for ask in (
-        lambda: views.of_dump("none.prof", options),
-        lambda: views.of_difference("none.prof", "none.prof", options),
+        lambda: views.of_dump(name, options),
+        lambda: views.of_difference(name, name, options),
     ):
         with pytest.raises(BadRequestError, match=said) as caught:
             ask()
         assert caught.value.remedy
+    assert hidden(folder) == []
 
 
 def test_a_dump_that_is_not_there_is_not_found(views, take):

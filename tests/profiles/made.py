@@ -9,6 +9,7 @@ FRAMES = st.builds(
     st.sampled_from(["a", "b", "c", "Handler.get", "<module>"]),
     st.sampled_from(["/srv/app/x.py", "/usr/lib/python3.11/json/decoder.py", "y.py"]),
     st.integers(1, 4),
+    st.just(""),
 )
 SAMPLES = st.builds(
     Sample,

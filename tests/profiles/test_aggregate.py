@@ -70,5 +70,10 @@ def test_own_amounts_add_up_to_the_whole(by, whole):
         assert row.total.bytes <= whole.bytes * (1 + 1e-9)
 
 
+def test_what_cannot_be_told_apart_is_an_error():
+    with pytest.raises(ValueError, match="by='lines' is none of function, line"):
+        aggregate(LINES, "lines")
+
+
 def test_by_has_all_places_and_threads():
     assert (*PLACES, "thread") == BY

@@ -1,4 +1,4 @@
-from endoscope_profiles.coverage import EARLIER, coverage, statement, statement_of_diff
+from endoscope_profiles.coverage import EARLIER, coverage, run_of, statement, statement_of_diff
 from made import profile
 
 FACTS = {
@@ -46,6 +46,20 @@ def test_shares():
     covered = coverage(WHOLE)
     assert (covered.of_resident, covered.of_allocated) == (0.25, 0.3125)
     assert coverage(profile((1, "a"))).of_resident is None
+
+
+def test_facts_are_shown_without_what_a_terminal_or_a_spreadsheet_obeys():
+    hostile = profile(service="x\x1b[31m\r\n=HYPERLINK(1)", sees="\u202e", taken="a\x07")
+    shown = "".join(statement(hostile))
+    assert "x\\u001b[31m\\u000d\\u000a=HYPERLINK(1)" in shown
+    assert shown.isprintable()
+
+
+def test_runs_are_told_apart():
+    assert run_of(profile()) is None
+    assert run_of(profile(pid="1", profiling_since="a")) != run_of(
+        profile(pid="1", profiling_since="b")
+    )
 
 
 def test_facts_that_are_no_numbers_are_passed_over():

@@ -305,7 +305,7 @@ def test_a_comparison_has_a_table_of_growth_and_one_of_what_shrank():
 
 def test_an_empty_profile_says_so_and_why():
     page = page_of(Profile((), 524288))
-    assert "There is nothing to draw: no sampled block is live." in page
+    assert "There is nothing to draw: there is no stack in it." in page
     assert "<table>" not in page
     assert data_of(page)["nodes"] == []
 

@@ -91,7 +91,9 @@ def test_a_file_may_break_it_as_little():
     assert folded(sample(5, frame), lines=True) == "f (/a%3bb%0a.py:3) 5\n"
 
 
-ANY_FRAMES = st.builds(Frame, st.text(max_size=9), st.text(max_size=9), st.integers(0, 99))
+ANY_FRAMES = st.builds(
+    Frame, st.text(max_size=9), st.text(max_size=9), st.integers(0, 99), st.just("")
+)
 ANY_SAMPLES = st.builds(
     Sample, st.lists(ANY_FRAMES, min_size=1, max_size=5).map(tuple), st.just(1), st.integers(1, 99)
 )

@@ -1,6 +1,10 @@
+import random
+from datetime import UTC, datetime
+
 import pytest
 
-from endoscope_profiles.growth import ONLY_ONE, growth
+from endoscope_profiles import Frame, Profile, Sample
+from endoscope_profiles.growth import ONLY_ONE, SURE, growth
 from made import profile
 
 
@@ -90,3 +94,32 @@ def test_without_times_nothing_is_said_per_hour(when):
 def test_no_dump_is_an_error():
     with pytest.raises(ValueError, match="no profile"):
         growth([])
+
+
+def test_noise_is_rarely_taken_for_sure():
+    """At a confidence of 99%, at most one in a hundred of what only wobbles, however short."""
+    chance = random.Random(1)  # noqa: S311  the same every time
+    for dumps in (3, 4, 5, 8):
+        rows = [[(chance.gauss(1000, 100), f"f{n}") for n in range(1500)] for _ in range(dumps)]
+        exact = [
+            Profile(tuple(Sample((Frame(name),), 1, held) for held, name in row), 1, {"taken": t})
+            for row, t in zip(rows, (f"2026-11-24T00:0{m}:00Z" for m in range(9)), strict=False)
+        ]
+        sure = [each for each in growth(exact).suspects if each.confidence >= SURE]
+        assert len(sure) < 1500 * 0.02
+
+
+def test_dumps_of_one_second_keep_their_order_and_the_rest_its_times():
+    dumps = [taken(m, (n * 1000, "leak")) for m, n in ((0, 1), (1, 2), (1, 3), (2, 4))]
+    grown = growth(dumps)
+    assert grown.times is not None
+    (suspect,) = grown.suspects
+    assert suspect.bytes == (1000, 2000, 3000, 4000)
+    assert suspect.per_hour > 0
+
+
+def test_times_without_a_zone_are_utc():
+    grown = growth([profile((n, "a"), taken=f"2026-11-24T00:0{n}:00") for n in (1, 2)])
+    assert grown.times == tuple(
+        datetime(2026, 11, 24, 0, minute, tzinfo=UTC).timestamp() for minute in (1, 2)
+    )

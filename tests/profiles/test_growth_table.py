@@ -23,10 +23,11 @@ GREW = growth(
 def test_text_names_the_suspects_with_their_slope():
     text = "\n".join(lines(GREW))
     assert text.startswith(
-        "Growth of shop over 3 dumps, from 2026-11-24T00:00:00Z to 2026-11-24T00:02:00Z."
+        "Growth of shop (pid 7) over 3 dumps, from 2026-11-24T00:00:00Z to 2026-11-24T00:02:00Z."
     )
-    assert "1.0 kB ± 32 B in the first, 221.0 kB ± 470 B in the last" in text
-    assert ", 6% of 4.0 MB resident." in text
+    assert "First: Live: 1.0 kB ± 32 B in" in text
+    assert "Last: Live: 221.0 kB ± 470 B in" in text
+    assert "6% of the 4.0 MB of resident memory" in text
     assert "The 2 suspects with the most growth, of 2:" in text
     assert (
         "  1. +200.0 kB ± 449 B, 6.0 MB ± 13.5 kB per hour; grew in 2 of 2 intervals; "

@@ -32,6 +32,17 @@ from endoscope_profiles.origin import Origin, origin, package, thread
         ),
         (Frame("deflate", "/lib/x86_64-linux-gnu/libz.so.1"), Origin.NATIVE, "libz.so.1"),
         (Frame("deflate", "zlib/deflate.c", 12), Origin.NATIVE, "zlib"),
+        (Frame("deflate", "deflate.c", 12, "/lib/libz.so.1"), Origin.NATIVE, "libz.so.1"),
+        (
+            Frame("_PyEval_Vector", "Python/ceval.c", 12, "/usr/bin/python3.11"),
+            Origin.INTERPRETER,
+            "python3.11",
+        ),
+        (
+            Frame("x", "src/prof.c", 3, "/lib/libjemalloc.so.2"),
+            Origin.ALLOCATOR,
+            "libjemalloc.so.2",
+        ),
         (Frame("prof_x", "/usr/lib/libjemalloc.so.2"), Origin.ALLOCATOR, "libjemalloc.so.2"),
         (Frame("malloc", "/lib/libc.so.6"), Origin.ALLOCATOR, "libc.so.6"),
         (Frame("_PyObject_Malloc", "/usr/bin/python3.11"), Origin.ALLOCATOR, "python3.11"),

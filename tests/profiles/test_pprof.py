@@ -267,7 +267,7 @@ def test_what_is_written_is_read():
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=9)
-FRAMES = st.builds(Frame, TEXTS, TEXTS, st.integers(0, 99))
+FRAMES = st.builds(Frame, TEXTS, TEXTS, st.integers(0, 99), st.just(""))
 NUMBERS = st.floats(-1e12, 1e12)
 VARIANCES = st.floats(0, 1e300)
 SAMPLES = st.builds(
@@ -549,3 +549,15 @@ def test_any_numbers_are_read(values, period):
     for sample in parsed(message).samples:
         assert sample.bytes_error >= 0
         assert sample.objects_error >= 0
+
+
+def test_native_frames_keep_their_library_beside_their_source():
+    native = Frame("deflate", "deflate.c", 12, "/lib/libz.so.1")
+    whole = Profile((Sample((native, MAIN), 1, 5),), 1, binary="/usr/bin/python3")
+    (sample,) = pprof.parse(gzip.decompress(pprof.write(whole))).samples
+    assert sample.stack == (native, MAIN)
+
+
+def test_all_code_of_somebody_else_s_program_is_no_library():
+    whole = pprof.parse(gzip.decompress(GO_HEAP.read_bytes()))
+    assert {frame.library for sample in whole.samples for frame in sample.stack} == {""}

@@ -38,12 +38,12 @@ def test_the_coverage_comes_first():
 def test_growth_has_its_sign():
     base = profile((1_000_000, "alloc get main"), (2_000_000, "gone main"))
     table = stripped(lines(WHOLE, base=base))
-    assert [(row[0], row[4], row[6]) for row in table] == [
-        ("+2.0 MB", "+2.0 MB", "alloc"),
-        ("+1.0 MB", "+1.0 MB", "put"),
-        ("0 B", "+2.0 MB", "get"),
-        ("0 B", "+1.0 MB", "main"),
-        ("-2.0 MB", "-2.0 MB", "gone"),
+    assert [(row[0], row[2], row[4], row[6]) for row in table] == [
+        ("+2.0 MB", "66.7%", "+2.0 MB", "alloc"),
+        ("+1.0 MB", "33.3%", "+1.0 MB", "put"),
+        ("0 B", "0.0%", "+2.0 MB", "get"),
+        ("0 B", "0.0%", "+1.0 MB", "main"),
+        ("-2.0 MB", "100.0%", "-2.0 MB", "gone"),
     ]
 
 
@@ -70,4 +70,4 @@ def test_an_empty_profile_has_an_empty_table():
 
 
 def test_what_would_break_the_table_is_escaped():
-    assert place(Frame("a\nb\x1b[31m", "x.py", 3)) == "a\\x0ab\\x1b[31m  x.py:3"
+    assert place(Frame("a\nb\x1b[31m", "x.py", 3)) == "a\\u000ab\\u001b[31m  x.py:3"

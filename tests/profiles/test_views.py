@@ -83,10 +83,37 @@ def test_options_for_growth():
 
 
 def test_what_is_left_out():
-    assert b"cache" not in shown({"focus": "leak"})
-    assert b"leak" not in shown({"ignore": "^leak"})
-    assert b"main" not in shown({"hide": "main"})
+    assert b"/srv/cache.py" not in shown({"focus": "leak"})
+    assert b"/srv/leak.py" not in shown({"ignore": "^leak"})
+    assert b"/srv/main.py" not in shown({"hide": "main"})
     assert b"leak 9000" in shown({"format": "folded", "hide": "main"})
+
+
+@pytest.mark.parametrize("made", ["top", "csv", "flamegraph", "pprof", "speedscope"])
+def test_what_is_left_out_is_told_beside_the_whole(made):
+    text = readable({"format": made, "focus": "cache"})
+    assert b"Live: 9.5 kB" in text
+    assert b"Shown is what these options leave, 500 B " in text
+    assert b"22 B: focus=cache." in text
+    assert b"Shown is what" not in readable({"format": made})
+
+
+def test_growth_says_what_it_leaves_out():
+    view = View.parse_growth({"format": "text", "focus": "cache"})
+    assert b"these options leave, 500 B" in render_growth(view, [BASE, WHOLE])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"format": "pprof", "by": "line"}, "format=pprof heeds no by"),
+        ({"format": "csv", "limit": "3"}, "format=csv heeds no limit"),
+        ({"format": "flamegraph", "value": "objects"}, "format=flamegraph heeds no value"),
+    ],
+)
+def test_an_option_that_makes_no_difference_is_refused(options, said):
+    with pytest.raises(ViewError, match=said):
+        View.parse(options)
 
 
 def test_both_sides_of_a_comparison_are_selected_alike():
@@ -113,8 +140,8 @@ def test_threads_are_needed_for_what_tells_them_apart(by, needed):
 
 
 def test_a_page_has_a_policy_and_nothing_else_has():
-    assert policy(View("flamegraph")).startswith(f"{flamegraph.POLICY}; frame-ancestors")
-    assert {policy(View(made)) for made in FORMATS if made != "flamegraph"} == {""}
+    assert policy("flamegraph").startswith(f"{flamegraph.POLICY}; frame-ancestors")
+    assert {policy(made) for made in FORMATS if made != "flamegraph"} == {""}
 
 
 @pytest.mark.parametrize(

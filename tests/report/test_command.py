@@ -3,12 +3,13 @@ import gzip
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
 import pytest
 
-from endoscope_profiles import pprof
+from endoscope_profiles import Frame, jemalloc_heap, pprof
 from made import dump_of
 
 
@@ -68,7 +69,7 @@ def test_options_reach_the_view(dumps):
     assert "cache" not in made(dumps[2], "-f", "folded", "--ignore", "cache")
     assert "/srv/main.py" not in made(dumps[2], "--by", "line", "--hide", "^main")
     assert "All packages of 1 by" in made(dumps[2], "--by", "package")
-    assert "101,000" not in made(dumps[2], "--objects")
+    assert "by the blocks that they allocated" in made(dumps[2], "--objects")
 
 
 def test_files_for_other_programs_are_named_after_the_dump(dumps):
@@ -90,10 +91,46 @@ def test_output_goes_where_it_shall(dumps, tmp_path):
     assert done.stdout[:2] == b"\x1f\x8b"
 
 
+def test_an_existing_file_is_overwritten_only_if_it_was_named(dumps, tmp_path):
+    name = dumps[2].replace(".prof", ".html")
+    (tmp_path / name).write_text("mine")
+    done = report(dumps[2], "-f", "flamegraph")
+    assert (done.returncode, (tmp_path / name).read_text()) == (2, "mine")
+    assert "is there already" in done.stderr
+    made(dumps[2], "-f", "flamegraph", "-o", name)
+    assert "<html" in (tmp_path / name).read_text()
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("words", [["-o", "{}"], ["--diff", "{}", "-o", "{}"]])
+def test_what_is_being_read_is_not_written_over(dumps, words):
+    before = pathlib.Path(dumps[1]).read_bytes()
+    done = report(dumps[1], *(word.format(dumps[1]) for word in words))
+    assert done.returncode == 2
+    assert "is what is being read" in done.stderr
+    assert pathlib.Path(dumps[1]).read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["--help_9.prof", "-x.prof", "a b\n.prof", ".prof", "x" * 150])
+def test_whatever_a_dump_is_called_its_files_have_harmless_names(dumps, tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / name).write_bytes(pathlib.Path(dumps[0]).read_bytes())
+    done = report(f"./{name}", "-f", "flamegraph", "-o", "folder")
+    assert done.returncode == 0, done.stderr
+    (written,) = (tmp_path / "folder").iterdir()
+    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}\.html", written.name)
+
+
 def test_a_full_disk_is_said_and_leaves_no_half(dumps):
     done = report(dumps[2], "-o", "/dev/full")
     assert (done.returncode, done.stdout) == (1, "")
     assert "/dev/full cannot be written: No space left on device" in done.stderr
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "endoscope", "report", dumps[2]]
+        done = subprocess.run(command, stdout=full, stderr=-1, text=True, check=False)
+    assert done.returncode == 1
+    assert "cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_dumps_of_several_processes_are_added_up(tmp_path, monkeypatch):
@@ -101,6 +138,27 @@ def test_dumps_of_several_processes_are_added_up(tmp_path, monkeypatch):
     for pid in ("7", "8"):
         pathlib.Path(f"{pid}.prof").write_bytes(dump_of(pid=pid, leak=1000))
     assert functions(made("7.prof", "8.prof"))["leak"] == "2.0 kB"
+
+
+def test_processes_of_one_number_in_two_containers_are_two(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for since in ("2026-11-24T00:00:00Z", "2026-11-24T00:00:01Z"):
+        facts = {"service": "shop", "pid": "1", "profiling_since": since}
+        records = [((Frame("leak", "/srv/leak.py", 1),), 1, 1000)]
+        pathlib.Path(f"{since[-3:]}.prof").write_bytes(
+            b"".join(jemalloc_heap.write(records, facts=facts))
+        )
+    assert functions(made("00Z.prof", "01Z.prof"))["leak"] == "2.0 kB"
+
+
+def test_dumps_that_do_not_say_whose_they_are_are_added_up_and_it_is_said(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    records = [((Frame("leak", "/srv/leak.py", 1),), 1, 1000)]
+    for name in "ab":
+        pathlib.Path(f"{name}.prof").write_bytes(b"".join(jemalloc_heap.write(records)))
+    done = report("a.prof", "b.prof")
+    assert functions(done.stdout)["leak"] == "2.0 kB"
+    assert "Not all dumps say of which process" in done.stderr
 
 
 def test_two_dumps_of_one_process_are_not_added_up(dumps):
@@ -119,6 +177,8 @@ def test_two_dumps_of_one_process_are_not_added_up(dumps):
         (["--growth", "x.prof", "--diff", "y.prof"], "leave --diff out"),
         (["x.prof", "--by", "stack"], "Give one of"),
         (["x.prof", "-n", "0"], "from 1 to"),
+        (["x.prof", "-f", "pprof", "--by", "line"], "heeds no by"),
+        (["--growth", "x.prof", "--objects"], "heeds no value"),
     ],
 )
 def test_what_cannot_be_asked_is_a_usage_error(dumps, words, said):
@@ -160,4 +220,4 @@ def test_open_makes_a_flame_graph_and_opens_it(dumps, tmp_path):
     assert done.returncode == 0, done.stderr
     name = dumps[2].replace(".prof", ".html")
     assert "<html" in (tmp_path / name).read_text()
-    assert (tmp_path / "opened").read_text().strip() == name
+    assert (tmp_path / "opened").read_text().strip() == str(tmp_path / name)

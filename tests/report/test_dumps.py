@@ -67,9 +67,29 @@ def test_what_is_not_there_says_so(found, archive):
     for what, said in [
         ("/nowhere/x.prof", "no such file"),
         (f"{name}:y.prof", "no heap dump y.prof in it"),
+        ("x" * 5000, "no such file"),
+        ("a\0.prof", "no such file"),
+        ("../evil.prof", "no such file"),
         (archive((), name="none.tar.gz"), "no heap dump in this archive"),
         ("latest", "there is no heap dump"),
     ]:
         with pytest.raises(EndoscopeError, match=said) as caught:
             found().all(what)
         assert caught.value.remedy
+
+
+def test_a_service_does_not_choose_where_files_are_written(found):
+    for name in ("/tmp/evil.prof", "../evil.prof", ".prof", "x"):
+        with pytest.raises(EndoscopeError, match="names that no dump can have"):
+            found(name).newest("latest")
+
+
+def test_a_mistyped_file_is_told_to_be_one(found):
+    class Nobody(Service):
+        def save(self, path, output):
+            raise EndoscopeError("Connection refused")
+
+    with ExitStack() as opened:
+        dumps = Dumps(lambda: Nobody(["a.prof"]), opened)
+        with pytest.raises(EndoscopeError, match=r"b\.prof is no file here, and of the service"):
+            dumps.newest("b.prof")

@@ -28,17 +28,20 @@ def load(name: str) -> click.Command | None:
 
     One that cannot be loaded, or is ours and not installed, is a command that says so when run.
     """
-    found = next(iter(entry_points(group=GROUP, name=name)), None)
-    if found is not None:
-        return _loaded(found)
+    found = list(entry_points(group=GROUP, name=name))
+    if len(found) > 1:
+        packages = " and ".join(map(_package, found))
+        reason = f"`endoscope {name}` is added by more than one package: {packages}"
+        return _failing(name, reason, "Remove all of them but one.")
+    if found:
+        return _loaded(found[0])
     if name in _OURS:
         return _failing(name, f"`endoscope {name}` is not installed", f"pip install {_OURS[name]}")
     return None
 
 
 def _loaded(found: EntryPoint) -> click.Command:
-    package = found.dist.name if found.dist else found.value
-    remedy = f"It comes from {package}: install another version of that, or remove it."
+    remedy = f"It comes from {_package(found)}: install another version of that, or remove it."
     try:
         command = found.load()
     except (Exception, SystemExit) as error:  # noqa: BLE001  a stranger's import may do anything
@@ -48,6 +51,10 @@ def _loaded(found: EntryPoint) -> click.Command:
         reason = f"`endoscope {found.name}` is a {type(command).__name__}, and no click.Command"
         return _failing(found.name, reason, remedy)
     return command
+
+
+def _package(found: EntryPoint) -> str:
+    return found.dist.name if found.dist else found.value
 
 
 def _failing(name: str, reason: str, remedy: str) -> click.Command:

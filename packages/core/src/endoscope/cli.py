@@ -21,7 +21,7 @@ from endoscope import added_commands, doctor, launch, top_view
 from endoscope.client import Client
 from endoscope.contributions import Problem
 from endoscope.errors import EndoscopeError
-from endoscope.service import client_of, config_option, configuration_of, service_options
+from endoscope.service import client_of, config_option, configuration_of, dumps_of, service_options
 from endoscope.sizes import size
 
 _STATES = {"info": "[green]ok[/]", "warning": "[yellow]warning[/]", "error": "[red]error[/]"}
@@ -224,10 +224,7 @@ def download(name: str, output: Path | None, as_json: bool, **options: Any) -> N
     """Download the heap dump NAME, by default the latest."""
     client = client_of(options)
     if name == "latest":
-        listed = client.ask("GET", "/memory/dumps")
-        if not listed:
-            raise EndoscopeError("there is no heap dump", remedy="Make one: endoscope dump.")
-        name = listed[0]["name"]
+        name = dumps_of(client)[0]
     _save(client, f"/memory/dumps/{name}", output, {}, as_json=as_json)
 
 

@@ -228,11 +228,13 @@ class ArchiveMember:
     `source` is the content, a file to read (regular, not a symlink), or a callable that
     returns either the content or an open regular file, called under the contributor's time
     limit when its turn has come. `group` is what `?only=` and `?without=` name.
+    One that is `slow` comes after all that are not, and takes nothing of their time.
     """
 
     path: str
     source: bytes | Path | Callable[[], bytes | BinaryIO]
     group: str
+    slow: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -438,8 +438,8 @@ def _flaw(item: object) -> str:
             sound = levels and isinstance(principal, str)
         case Refused(reason):
             sound = isinstance(reason, str)
-        case ArchiveMember(group=group):
-            sound = isinstance(group, str)
+        case ArchiveMember(group=group, slow=slow):
+            sound = isinstance(group, str) and isinstance(slow, bool)
         case ManifestEntry(section, name, value):
             texts = isinstance(section, str) and isinstance(name, str)
             sound = texts and isinstance(value, str | int | float | None)

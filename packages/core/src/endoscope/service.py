@@ -5,6 +5,7 @@ For commands of other packages too (entry point `endoscope.commands`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ import click
 from endoscope import configuration
 from endoscope.client import Client, Target
 from endoscope.configuration import Configuration
-from endoscope.errors import EndoscopeError
+from endoscope.errors import EndoscopeError, ServiceError
 
 Command = Callable[..., Any]
+
+_DUMP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\.prof")
 
 
 def config_option(function: Command) -> Command:
@@ -75,3 +78,24 @@ def client_of(options: Mapping[str, Any]) -> Client:
     if options["url"]:
         return Client(Target.from_url(options["url"], secret, options["ca"]))
     return Client(Target.from_configuration(configuration_of(options["config"]), secret))
+
+
+def is_dump_name(name: str) -> bool:
+    """Return whether a heap dump can have this name; as the service's own check."""
+    return _DUMP_NAME.fullmatch(name) is not None
+
+
+def dumps_of(client: Client) -> list[str]:
+    """Return the names of the service's heap dumps, newest first; at least one.
+
+    A name becomes that of a file here, so nothing else than a dump's is believed.
+    """
+    names = [row["name"] for row in client.ask("GET", "/memory/dumps")]
+    if not names:
+        raise EndoscopeError("there is no heap dump", remedy="Make one: endoscope dump.")
+    if not all(map(is_dump_name, names)):
+        raise ServiceError(
+            "The service lists dumps under names that no dump can have",
+            remedy="Is this the address of the diagnostics listener?",
+        )
+    return names

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 _OWN_HOOKS = frozenset({"endoscope_archive_members", "endoscope_manifest_entries"})
 
 
+_MADE_ON_DEMAND = (Stage.CALLED, Stage.SLOW)
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """What is to be made: by when (`made`, Unix seconds), of whom, and what was asked for.
@@ -77,7 +80,7 @@ class Archive:
         """
         stage = Stage.AT_HAND
         for member in self._plan.members:
-            if member.stage is not stage or member.stage is Stage.CALLED:
+            if member.stage is not stage or member.stage in _MADE_ON_DEMAND:
                 yield FLUSH  # what follows may take its time: the client gets the rest now
             stage = member.stage
             yield from self._contributed(member)

@@ -31,13 +31,14 @@ class Stage(enum.IntEnum):
     """When a member is sent.
 
     What is small and at hand comes first, so that the client has something at once; what
-    describes this moment comes before what lies on the disk.
+    describes this moment comes before what lies on the disk, and that before what takes long.
     """
 
     AT_HAND = 0
     CALLED = 1
     FILE = 2
-    LAST = 3
+    SLOW = 3
+    LAST = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,7 @@ def _contributed(answers: Iterable[PluginAnswer[ArchiveMember]]) -> Iterator[Pla
                 source=member.source,
                 group=_group(answer.plugin, member),
                 plugin=answer.plugin,
-                stage=_stage(member.source),
+                stage=_stage(member),
             )
 
 
@@ -162,10 +163,12 @@ def _group(plugin: str, member: ArchiveMember) -> str:
     return member.group if isinstance(member.group, str) else plugin
 
 
-def _stage(source: object) -> Stage:
-    if isinstance(source, bytes):
+def _stage(member: ArchiveMember) -> Stage:
+    if member.slow:
+        return Stage.SLOW
+    if isinstance(member.source, bytes):
         return Stage.AT_HAND
-    return Stage.CALLED if callable(source) else Stage.FILE
+    return Stage.CALLED if callable(member.source) else Stage.FILE
 
 
 class _Claims:

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from endoscope_memory.recorder import Recorder
     from endoscope_memory.views import Views
 
+SECONDS_FOR_A_VIEW = 10
+"""How long making a view may take, of the time that export gives to all of our members."""
+
 _GROUP = "memory"
-_VIEWS = "views"
 
 
 def members(recorder: Recorder, dumps: DumpFolder, views: Views) -> list[ArchiveMember]:
@@ -53,10 +55,10 @@ def _views(views: Views, names: Sequence[str]) -> list[ArchiveMember]:
     members = []
     if names:
         page = partial(views.of_dump, names[0], {"format": "flamegraph"})
-        members.append(ArchiveMember("flamegraph.html", partial(_file, page), _VIEWS))
+        members.append(ArchiveMember("flamegraph.html", partial(_file, page), _GROUP, slow=True))
     if len(names) > 1:
         table = partial(views.of_growth, {"format": "text"})
-        members.append(ArchiveMember("growth.txt", partial(_file, table), _VIEWS))
+        members.append(ArchiveMember("growth.txt", partial(_file, table), _GROUP, slow=True))
     return members
 
 

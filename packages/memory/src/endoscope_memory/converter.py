@@ -6,6 +6,7 @@ them the file to write, where it writes one) and what that kind needs.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import mmap
@@ -25,6 +26,7 @@ from endoscope_profiles.views import View, ViewError, render, render_growth
 
 _FIRST = 3
 _NICENESS = 10
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 Job = Mapping[str, Any]
 
@@ -34,16 +36,29 @@ def main() -> None:
     gc.disable()  # it would go through millions of frames that live as long as the process
     job = json.loads(sys.argv[-1])
     _be_modest(job)
-    json.dump(_outcome(job), sys.stdout)
+    _end_with(job["parent"])
+    sys.stdout.write(json.dumps(_outcome(job)) + "\n")
+    sys.stdout.flush()
 
 
 def _be_modest(job: Job) -> None:
     os.nice(_NICENESS)
-    resource.setrlimit(resource.RLIMIT_AS, (job["memory_bytes"],) * 2)
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    most = job["memory_bytes"]
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     # Nobody handles it: it ends the process, whatever that is at.
     signal.alarm(job["seconds"])
+
+
+def _end_with(parent: int) -> None:
+    """Be killed when the host ends, or who waits there: nobody else wants to know."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        raise SystemExit(1)
 
 
 def _outcome(job: Job) -> Mapping[str, Any]:

@@ -29,7 +29,7 @@ from endoscope_memory import kept_views
 from endoscope_memory.times import rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\.prof")
@@ -174,10 +174,16 @@ class DumpFolder:
         with self._folder() as folder:
             return kept_views.find(folder, name)
 
-    def keep_view(self, draft: Draft, name: str, keep_bytes: int) -> None:
-        """Give a finished draft the name of a view, and forget old ones beyond `keep_bytes`."""
+    def keep_view(self, draft: Draft, name: str, dumps: Iterable[str], keep_bytes: int) -> None:
+        """Give a finished draft the name of a view of `dumps`, and forget old ones.
+
+        Not if one of these was deleted meanwhile: then nothing may remain of it.
+        """
         with self._folder() as folder:
             os.rename(draft.path.name, name, src_dir_fd=folder, dst_dir_fd=folder)
+            for dump in dumps:
+                if not _exists(dump, folder):
+                    kept_views.forget(folder, dump)
             kept_views.trim(folder, keep_bytes)
 
     def trim(self, keep_dumps: int, keep_bytes: int, newest: str) -> list[str]:
@@ -239,6 +245,14 @@ class DumpFolder:
             yield descriptor
         finally:
             os.close(descriptor)
+
+
+def _exists(name: str, folder: int) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _unlink(name: str, folder: int) -> None:

@@ -1,7 +1,7 @@
 """Views of dumps, kept beside them under names of their own, so that each is made once.
 
-All functions take the descriptor of the folder. A view's name begins with that of its dump, so
-that it can go when the dump goes.
+All functions take the descriptor of the folder. A view's name begins with that of its dump, and
+says whether it is of several, so that it can go when the dump goes.
 """
 
 from __future__ import annotations
@@ -10,20 +10,27 @@ import hashlib
 import json
 import os
 import re
+import stat
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any, BinaryIO, NamedTuple
 
-_NAME = re.compile(r"\.(?P<dump>[A-Za-z0-9][A-Za-z0-9._-]*\.prof)\.[0-9a-f]{32}\.view")
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NAME = re.compile(
+    r"\.(?P<dump>[A-Za-z0-9][A-Za-z0-9._-]*\.prof)\.[0-9a-f]{32}\.(?P<of>one|several)\.view"
+)
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_MOST = 1000
+_BLOCK_BYTES = 512  # what `st_blocks` counts
 
 
 def name_of(dump: str, sources: Iterable[BinaryIO], job: Mapping[str, Any]) -> str:
     """Return the name of the view that `job` makes of these very files."""
     files = [os.fstat(source.fileno()) for source in sources]
-    identities = [(file.st_ino, file.st_mtime_ns, file.st_size) for file in files]
+    identities = [(file.st_ino, file.st_mtime_ns, file.st_ctime_ns, file.st_size) for file in files]
     identity = json.dumps([identities, job], sort_keys=True).encode()
-    return f".{dump}.{hashlib.sha256(identity).hexdigest()[:32]}.view"
+    of = "one" if len(files) == 1 else "several"
+    return f".{dump}.{hashlib.sha256(identity).hexdigest()[:32]}.{of}.view"
 
 
 def find(folder: int, name: str) -> BinaryIO | None:
@@ -32,25 +39,32 @@ def find(folder: int, name: str) -> BinaryIO | None:
         descriptor = os.open(name, _READ, dir_fd=folder)
     except OSError:
         return None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return None
+    # Not when it was modified: by that a client that resumes knows it again.
     with suppress(OSError):
-        os.utime(descriptor)
+        os.utime(descriptor, ns=(time.time_ns(), os.fstat(descriptor).st_mtime_ns))
     return os.fdopen(descriptor, "rb")
 
 
 def forget(folder: int, dump: str) -> None:
-    """Delete all views of a dump, as far as they can be."""
+    """Delete all views of a dump, and all of several, as far as they can be."""
     for view in _views(folder):
-        if view.dump == dump:
+        if view.dump == dump or view.of_several:
             with suppress(OSError):
                 os.unlink(view.name, dir_fd=folder)
 
 
 def trim(folder: int, keep_bytes: int) -> None:
-    """Delete the views that were not used for the longest time beyond `keep_bytes` in all."""
+    """Delete the views that were not used for the longest time, beyond `keep_bytes` in all.
+
+    Never are there more than a thousand: each is looked at whenever one is kept.
+    """
     views = sorted(_views(folder), key=lambda view: view.used)
     size = sum(view.size for view in views)
-    for view in views[:-1]:
-        if size <= keep_bytes:
+    for number, view in enumerate(views):
+        if size <= keep_bytes and len(views) - number <= _MOST:
             break
         with suppress(OSError):
             os.unlink(view.name, dir_fd=folder)
@@ -60,6 +74,7 @@ def trim(folder: int, keep_bytes: int) -> None:
 class _View(NamedTuple):
     name: str
     dump: str
+    of_several: bool
     size: int
     used: float
 
@@ -72,5 +87,13 @@ def _views(folder: int) -> list[_View]:
             if name and entry.is_file(follow_symlinks=False):
                 with suppress(FileNotFoundError):
                     status = entry.stat(follow_symlinks=False)
-                    found.append(_View(entry.name, name["dump"], status.st_size, status.st_mtime))
+                    of_several = name["of"] == "several"
+                    view = (
+                        entry.name,
+                        name["dump"],
+                        of_several,
+                        status.st_blocks * _BLOCK_BYTES,
+                        status.st_atime,
+                    )
+                    found.append(_View(*view))
     return found

@@ -27,7 +27,9 @@ class MemoryPlugin(Plugin[MemorySettings]):
     def __init__(self, context: PluginContext[MemorySettings]) -> None:
         super().__init__(context)
         self._dumps = DumpFolder(context.output_directory)
-        self._views = Views(self._dumps, context.settings.keep_view_bytes)
+        keep_bytes = context.settings.keep_view_bytes
+        self._views = Views(self._dumps, keep_bytes)
+        self._views_for_archive = Views(self._dumps, keep_bytes, archive.SECONDS_FOR_A_VIEW)
         self._recorder = Recorder(
             context.settings, self._dumps, context.host.service_name, context.logger
         )
@@ -53,7 +55,7 @@ class MemoryPlugin(Plugin[MemorySettings]):
 
     @hookimpl
     def endoscope_archive_members(self) -> list[ArchiveMember]:
-        return archive.members(self._recorder, self._dumps, self._views)
+        return archive.members(self._recorder, self._dumps, self._views_for_archive)
 
     @hookimpl
     def endoscope_manifest_entries(self) -> list[ManifestEntry]:

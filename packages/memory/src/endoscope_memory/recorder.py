@@ -7,7 +7,7 @@ import platform
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -138,7 +138,9 @@ class Recorder:
         Raises as `dump` does, and as `conversion.convert`.
         """
         one = self._available()
-        with self._one_at_a_time(), self._written(one) as (draft, samples):
+        with ExitStack() as written:
+            with self._one_at_a_time():
+                draft, samples = written.enter_context(self._written(one))
             job = {"kind": "top", "sources": 1, "limit": limit, "notes": _notes(one, samples)}
             size = os.fstat(draft.descriptor).st_size
             answer: dict[str, Any] = conversion.convert(job, [draft.descriptor], size)
@@ -219,7 +221,7 @@ class Recorder:
             "python": platform.python_version(),
             "profiler": one.name,
             "sees": one.coverage.sees,
-            "taken": rfc3339(now),
+            "taken": rfc3339(now, "milliseconds"),
             **({"profiling_since": rfc3339(since)} if since is not None else {}),
             **({"sample_interval_bytes": str(interval)} if interval is not None else {}),
             **({"resident_bytes": str(resident)} if resident is not None else {}),

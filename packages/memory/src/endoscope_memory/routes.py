@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from endoscope import Access, BadRequestError, FileContent, Json, Parameter, Route
 from endoscope_memory import wish
-from endoscope_profiles.views import FORMATS, GROWTH_FORMATS, OPTIONS
+from endoscope_memory.views import bad_requests
+from endoscope_profiles.views import FORMATS, GROWTH_FORMATS, OPTIONS, whole_number
 
 if TYPE_CHECKING:
     from endoscope import Request
@@ -80,14 +81,9 @@ class _Handlers:
         )
 
     def top(self, request: Request) -> Json:
-        limit = request.query.get("limit", "20")
-        if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit) <= _MOST_STACKS:
-            raise BadRequestError(
-                f"limit={limit!r} is not possible here",
-                remedy=f"Give a whole number from 1 to {_MOST_STACKS}.",
-                code="bad_parameter",
-            )
-        return Json(self._recorder.top(int(limit)))
+        with bad_requests():
+            limit = whole_number("limit", request.query.get("limit", "20"), _MOST_STACKS)
+        return Json(self._recorder.top(limit))
 
     def list_dumps(self, _request: Request) -> Json:
         return Json(

@@ -56,8 +56,8 @@ class MemorySettings(PluginSettings):
     """How many bytes of dumps to keep in all; the oldest are deleted first, the newest never."""
 
     keep_view_bytes: Annotated[int, Field(ge=0)] = 256 * 1024**2
-    """How many bytes of flame graphs and other views of dumps to keep beside them, so that none
-    is made twice; those that were not asked for longest go first. They go with their dump."""
+    """How many bytes of flame graphs and other views of dumps to keep beside them, for who asks
+    again; those that were not asked for longest go first. They go with their dumps."""
 
     @property
     def lg_sample_interval(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from endoscope_profiles.coverage import number_in
 from endoscope_profiles.model import Profile, merge
 
 _SUMS = ("allocated_bytes", "resident_bytes")
@@ -30,11 +31,12 @@ def _facts(each: Sequence[Mapping[str, str]]) -> dict[str, str]:
     common = {
         key: value for key, value in first.items() if all(one.get(key) == value for one in others)
     }
-    sums = {key: _sum([one.get(key, "") for one in each]) for key in _SUMS}
-    return {**common, **{key: total for key, total in sums.items() if total}}
+    parts = {key: [number_in(one, key) for one in each] for key in _SUMS}
+    sums = {key: str(sum(known)) for key, numbers in parts.items() if (known := _all(numbers))}
+    return {**{key: value for key, value in common.items() if key not in _SUMS}, **sums}
 
 
-def _sum(numbers: Sequence[str]) -> str:
-    """Return the sum; nothing where one of them is not known."""
-    known = all(number.isascii() and number.isdigit() for number in numbers)
-    return str(sum(map(int, numbers))) if known else ""
+def _all(numbers: Sequence[int | None]) -> list[int]:
+    """Return the numbers; none where one of them is not known."""
+    known = [number for number in numbers if number is not None]
+    return known if len(known) == len(numbers) else []

@@ -28,7 +28,7 @@ class Row:
 
 
 def _function(frame: Frame) -> Frame:
-    return Frame(frame.function, frame.file)
+    return frame._replace(line=0)
 
 
 def _line(frame: Frame) -> Frame:
@@ -57,8 +57,11 @@ BY = (*PLACES, "thread")
 def aggregate(profile: Profile, by: str = "function") -> tuple[Row, ...]:
     """Return a row for every place, the one with the most bytes of its own first.
 
-    `by` is one of `BY`. Threads are told apart where the profile was read with them.
+    `by` is one of `BY`, else `ValueError` is raised. Threads are told apart where the profile was
+    read with them.
     """
+    if by not in BY:
+        raise ValueError(f"by={by!r} is none of {', '.join(BY)}")
     places = _Places(PLACES.get(by, _thread))
     for number, sample in enumerate(profile.samples):
         places.add(number, sample.stack if by in PLACES else sample.stack[-1:])

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from endoscope_profiles.amounts import count, size
 from endoscope_profiles.model import Profile
+from endoscope_profiles.printable import printable
 
 EARLIER = "What was allocated before profiling began is not in it."
 
@@ -55,20 +56,20 @@ def coverage(profile: Profile) -> Coverage:
     """Return what `profile` covers."""
     facts = profile.facts
     return Coverage(
-        service=facts.get("service"),
-        pid=facts.get("pid"),
-        profiler=facts.get("profiler"),
-        sees=facts.get("sees"),
-        since=facts.get("profiling_since"),
-        taken=facts.get("taken"),
+        service=_text(facts, "service"),
+        pid=_text(facts, "pid"),
+        profiler=_text(facts, "profiler"),
+        sees=_text(facts, "sees"),
+        since=_text(facts, "profiling_since"),
+        taken=_text(facts, "taken"),
         interval_bytes=max(profile.interval_bytes, 1),
         live_bytes=profile.bytes,
         live_bytes_error=profile.bytes_error,
         live_objects=profile.objects,
         live_objects_error=profile.objects_error,
-        allocated_bytes=_number(facts, "allocated_bytes"),
-        allocated_lacks=facts.get("allocated_lacks"),
-        resident_bytes=_number(facts, "resident_bytes"),
+        allocated_bytes=number_in(facts, "allocated_bytes"),
+        allocated_lacks=_text(facts, "allocated_lacks"),
+        resident_bytes=number_in(facts, "resident_bytes"),
     )
 
 
@@ -77,8 +78,8 @@ def statement(profile: Profile) -> tuple[str, ...]:
     covered = coverage(profile)
     return (
         _who(covered),
-        _how(covered),
-        _how_much(covered),
+        how(covered),
+        how_much(covered),
         EARLIER,
     )
 
@@ -93,22 +94,36 @@ def statement_of_diff(base: Profile, target: Profile) -> tuple[str, ...]:
     )
 
 
+def run_of(profile: Profile) -> tuple[str, ...] | None:
+    """Return what tells apart in which process, and since which start, a profile was taken.
+
+    None where it does not say.
+    """
+    facts = profile.facts
+    if "pid" not in facts:
+        return None
+    return tuple(facts.get(key, "") for key in ("service", "pid", "profiling_since"))
+
+
+def how(covered: Coverage) -> str:
+    """Return by whom, since when and how the process was profiled, in a sentence."""
+    interval = covered.interval_bytes
+    sampled = f"one sample per {interval} bytes" if interval > 1 else "every allocation"
+    return (
+        f"Profiled since {covered.since or 'an unknown time'} by "
+        f"{covered.profiler or 'an unknown profiler'}, {sampled}: "
+        f"{covered.sees or 'native stacks'}."
+    )
+
+
 def _who(covered: Coverage) -> str:
     service = covered.service or "a process"
     pid = f" (pid {covered.pid})" if covered.pid else ""
     return f"Heap of {service}{pid} at {covered.taken or 'an unknown time'}."
 
 
-def _how(covered: Coverage) -> str:
-    interval = covered.interval_bytes
-    how = f"one sample per {interval} bytes" if interval > 1 else "every allocation"
-    return (
-        f"Profiled since {covered.since or 'an unknown time'} by "
-        f"{covered.profiler or 'an unknown profiler'}, {how}: {covered.sees or 'native stacks'}."
-    )
-
-
-def _how_much(covered: Coverage) -> str:
+def how_much(covered: Coverage) -> str:
+    """Return what is live, and how much of the process's memory that is, in a sentence."""
     held = f"{size(covered.live_bytes)} ± {size(covered.live_bytes_error)}"
     blocks = f"{count(covered.live_objects)} ± {count(covered.live_objects_error)} blocks"
     return f"Live: {held} in {blocks} (± standard error){_shares(covered)}."
@@ -128,6 +143,11 @@ def _shares(covered: Coverage) -> str:
     return ", " + " and ".join(said) if said else ""
 
 
-def _number(facts: Mapping[str, str], key: str) -> int | None:
+def number_in(facts: Mapping[str, str], key: str) -> int | None:
+    """Return a fact that is a whole number of up to 64 bits; None if it is none."""
     value = facts.get(key, "")
     return int(value) if value.isascii() and value.isdigit() and len(value) <= 20 else None
+
+
+def _text(facts: Mapping[str, str], key: str) -> str | None:
+    return printable(facts[key]) if key in facts else None

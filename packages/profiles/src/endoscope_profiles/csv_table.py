@@ -32,15 +32,21 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write(
-    profile: Profile, *, by: str = "function", base: Profile | None = None
+    profile: Profile,
+    *,
+    by: str = "function",
+    base: Profile | None = None,
+    coverage: Sequence[str] | None = None,
 ) -> Iterator[bytes]:
     """Yield UTF-8 text: lines beginning with `#` that say what it covers, `COLUMNS`, the rows.
 
-    `by` is what `aggregate` takes. With a `base` the numbers are what `profile` holds more
+    `coverage` is what it covers, in lines, if not what `statement` says of the profile. `by` is
+    what `aggregate` takes. With a `base` the numbers are what `profile` holds more
     than it. A text that a spreadsheet would take for a formula has a `'` in front.
     """
-    covered = statement(profile) if base is None else statement_of_diff(base, profile)
-    yield "".join(f"# {line}\r\n" for line in covered).encode()
+    if coverage is None:
+        coverage = statement(profile) if base is None else statement_of_diff(base, profile)
+    yield "".join(f"# {line}\r\n" for line in coverage).encode()
     yield _text([COLUMNS])
     rows = aggregate(profile if base is None else diff(base, profile), by)
     for start in range(0, len(rows), _ROWS_AT_ONCE):

@@ -28,6 +28,7 @@ from endoscope_profiles.comparison import diff
 from endoscope_profiles.coverage import statement, statement_of_diff
 from endoscope_profiles.model import Frame, Profile, Sample
 from endoscope_profiles.origin import origin, package
+from endoscope_profiles.printable import printable
 
 _SHOWN_STACKS = 100
 _CHUNK_CHARACTERS = 128 * 1024
@@ -35,8 +36,8 @@ _NUMBERS_PER_CHUNK = 8192
 _SHADES = 4
 
 _NOTHING_LIVE = (
-    '<p class="empty">There is nothing to draw: no sampled block is live. Little was allocated '
-    "since profiling began, or it has been freed again.</p>"
+    '<p class="empty">There is nothing to draw: there is no stack in it. Little was allocated '
+    "since profiling began, it has been freed again, or this view leaves all of it out.</p>"
 )
 _NO_DIFFERENCE = (
     '<p class="empty">There is nothing to draw: every stack holds what it held in the base.</p>'
@@ -77,13 +78,26 @@ Images from `data:` are allowed for the page's icon, which a browser would ask t
 """
 
 
-def write(profile: Profile, *, title: str, base: Profile | None = None) -> Iterator[bytes]:
+def write(
+    profile: Profile,
+    *,
+    title: str,
+    base: Profile | None = None,
+    coverage: Sequence[str] | None = None,
+) -> Iterator[bytes]:
     """Yield the page, UTF-8, in chunks. The same profile gives the same bytes.
+
+    `coverage` is what it covers, in lines, if not what `statement` says of the profile.
 
     With `base` it is a comparison, of which `profile` is the later one. 50,000 stacks of 30
     frames take half a second.
     """
-    parts = _parts(profile, title) if base is None else _parts_of_diff(base, profile, title)
+    if base is None:
+        covered = statement(profile) if coverage is None else coverage
+        parts = {**_parts_of_any(title, covered), **_parts(profile)}
+    else:
+        covered = statement_of_diff(base, profile) if coverage is None else coverage
+        parts = {**_parts_of_any(title, covered), **_parts_of_diff(base, profile)}
     batch, length = [], 0
     for text in _filled(_TEMPLATE, parts):
         batch.append(text)
@@ -104,22 +118,20 @@ def _filled(template: str, parts: _Parts) -> Iterator[str]:
         yield from parts[text] if is_name else [text]
 
 
-def _parts(profile: Profile, title: str) -> _Parts:
+def _parts(profile: Profile) -> _Parts:
     return {
-        **_parts_of_any(title, statement(profile)),
         "empty": [] if profile.samples else [_NOTHING_LIVE],
         "tables": _table("hold the most", profile.samples, signed=False),
         "data": _data({"target": profile.samples}),
     }
 
 
-def _parts_of_diff(base: Profile, target: Profile, title: str) -> _Parts:
+def _parts_of_diff(base: Profile, target: Profile) -> _Parts:
     changed = diff(base, target).samples
     grown = [sample for sample in changed if sample.bytes > 0]
     shrunk = [sample for sample in reversed(changed) if sample.bytes < 0]
     before, after = _side_by_side(base.samples, target.samples)
     return {
-        **_parts_of_any(title, statement_of_diff(base, target)),
         "empty": [] if changed else [_NO_DIFFERENCE],
         "tables": chain(
             _table("grew the most", grown, signed=True),
@@ -153,22 +165,19 @@ def _side_by_side(
 
 # --- texts ------------------------------------------------------------------------------------
 
-# Control characters, those that turn the direction of writing, and lone surrogates would
-# make a name look like another, or could not be written at all.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _LONGEST, _KEPT = 1000, 300
 
 
-def _printable(text: str) -> str:
+def _shortened(text: str) -> str:
     """Return `text` as the page shows it: its ends only if it is very long."""
     if len(text) > _LONGEST:
         left_out = count(len(text) - 2 * _KEPT)
         text = f"{text[:_KEPT]}… ({left_out} more characters) …{text[-_KEPT:]}"
-    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return printable(text)
 
 
 def _text(text: str) -> str:
-    return html.escape(_printable(text))
+    return html.escape(_shortened(text))
 
 
 def _place(frame: Frame) -> str:
@@ -296,7 +305,7 @@ def _frames(frames: Sequence[Frame]) -> Iterator[str]:
     files = [strings[frame.file] for frame in frames]
     yield '{"frame_groups":' + _json([groups[_group(frame)] for frame in frames])
     yield ',"groups":' + _json(list(groups))
-    yield ',"strings":' + _json([_printable(text) for text in strings])
+    yield ',"strings":' + _json([_shortened(text) for text in strings])
     yield from _column("functions", functions)
     yield from _column("files", files)
     yield from _column("lines", [frame.line for frame in frames])
@@ -312,7 +321,7 @@ class _Group(NamedTuple):
 
 def _group(frame: Frame) -> _Group:
     shade = zlib.crc32(frame.file.encode("utf-8", "replace")) % _SHADES
-    return _Group(origin(frame).name.lower(), _printable(package(frame)), shade)
+    return _Group(origin(frame).name.lower(), _shortened(package(frame)), shade)
 
 
 def _column(name: str, values: Sequence[float]) -> Iterator[str]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import pairwise
+from typing import NamedTuple
 
 from endoscope_profiles.aggregate import aggregate
+from endoscope_profiles.coverage import run_of
 from endoscope_profiles.model import Frame, Profile, Sample
 
 SURE = 0.99
@@ -92,21 +94,19 @@ def _suspects(
 
 def _of_last_run(profiles: Sequence[Profile]) -> Sequence[Profile]:
     """Return those that were taken in the process, and since the start, of the last one."""
-    last = _run(_in_order(profiles)[0][-1])
-    return [profile for profile in profiles if _run(profile) == last]
-
-
-def _run(profile: Profile) -> tuple[str | None, ...]:
-    return tuple(profile.facts.get(key) for key in ("service", "pid", "profiling_since"))
+    last = run_of(_in_order(profiles)[0][-1])
+    return [profile for profile in profiles if run_of(profile) == last]
 
 
 def _in_order(
     profiles: Sequence[Profile],
 ) -> tuple[tuple[Profile, ...], tuple[float, ...] | None]:
-    """Return them as they were taken, and when; as they are given if one does not say it."""
-    times = [_taken(profile) for profile in profiles]
-    known = [time for time in times if time is not None]
-    if len(known) < len(profiles) or len(set(known)) < len(known):
+    """Return them as they were taken, and when; as they are given if one does not say it.
+
+    Those of one second stay as they are given.
+    """
+    known = [time for time in map(_taken, profiles) if time is not None]
+    if len(known) < len(profiles) or (len(profiles) > 1 and len(set(known)) == 1):
         return tuple(profiles), None
     order = sorted(range(len(profiles)), key=known.__getitem__)
     return tuple(profiles[index] for index in order), tuple(known[index] for index in order)
@@ -114,7 +114,8 @@ def _in_order(
 
 def _taken(profile: Profile) -> float | None:
     try:
-        return datetime.fromisoformat(profile.facts["taken"]).timestamp()
+        taken = datetime.fromisoformat(profile.facts["taken"])
+        return (taken if taken.tzinfo else taken.replace(tzinfo=UTC)).timestamp()
     except (KeyError, ValueError, OverflowError):
         return None
 
@@ -152,24 +153,30 @@ class _Line:
         self._distances = [time - mean for time in times]
         self._spread = math.fsum(distance * distance for distance in self._distances)
 
-    def slope(self, values: Sequence[float]) -> float:
-        return math.fsum(map(float.__mul__, self._distances, values)) / self._spread
-
-    def slope_error(self, values: Sequence[float], variances: Sequence[float]) -> float:
+    def slope(self, values: Sequence[float], variances: Sequence[float]) -> _Slope:
+        slope = math.fsum(map(float.__mul__, self._distances, values)) / self._spread
         squares = (distance * distance for distance in self._distances)
         sampled = math.fsum(map(float.__mul__, squares, variances)) / self._spread**2
-        return math.sqrt(max(sampled, self._strayed(values)))
+        freedom = len(values) - 2
+        strayed = self._strayed(values, slope) / freedom if freedom else 0.0
+        error = math.sqrt(max(sampled, strayed))
+        return _Slope(slope, error, _confidence(slope, error, freedom if strayed > sampled else 0))
 
-    def _strayed(self, values: Sequence[float]) -> float:
-        if len(values) == 2:
-            return 0.0
-        mean, slope = math.fsum(values) / len(values), self.slope(values)
+    def _strayed(self, values: Sequence[float], slope: float) -> float:
+        mean = math.fsum(values) / len(values)
         residuals = (
             value - mean - slope * distance
             for value, distance in zip(values, self._distances, strict=True)
         )
-        square = math.fsum(residual * residual for residual in residuals)
-        return square / (len(values) - 2) / self._spread
+        return math.fsum(residual * residual for residual in residuals) / self._spread
+
+
+class _Slope(NamedTuple):
+    """A slope, its standard error, and how probable it is that there is a rise."""
+
+    slope: float
+    error: float
+    confidence: float
 
 
 def _suspect(
@@ -177,7 +184,7 @@ def _suspect(
 ) -> Suspect:
     held = tuple(sample.bytes for sample in samples)
     variances = [sample.bytes_variance for sample in samples]
-    slope, error = line.slope(held), line.slope_error(held, variances)
+    slope, error, confidence = line.slope(held, variances)
     return Suspect(
         stack=stack,
         bytes=held,
@@ -185,16 +192,36 @@ def _suspect(
         growth_error=math.sqrt(variances[0] + variances[-1]),
         per_hour=slope * _SECONDS_PER_HOUR if timed else None,
         per_hour_error=error * _SECONDS_PER_HOUR if timed else None,
-        confidence=_confidence(slope, error),
+        confidence=confidence,
         grew_in=sum(later > earlier for earlier, later in pairwise(held)),
     )
 
 
-def _confidence(slope: float, error: float) -> float:
-    """Return the probability that a normally distributed slope is more than 0."""
+def _confidence(slope: float, error: float, freedom: int) -> float:
+    """Return how probable it is that there is a rise.
+
+    An error that was reckoned from how values stray, with so many degrees of `freedom`, is
+    uncertain itself; without any it is known, and the slope is normally distributed.
+    """
     if error == 0:
         return 1.0 if slope > 0 else 0.0
+    if freedom:
+        return _student(slope / error, freedom)
     return 0.5 * (1 + math.erf(slope / error / math.sqrt(2)))
+
+
+def _student(t: float, freedom: int) -> float:
+    """Return the distribution function of Student's t (Abramowitz, Stegun: 26.7.3, 26.7.4)."""
+    angle = math.atan(t / math.sqrt(freedom))
+    sine, cosine = math.sin(angle), math.cos(angle)
+    odd = freedom % 2
+    term = cosine if odd else 1.0
+    series = 0.0 if freedom == 1 else term
+    for number in range(2 + odd, freedom - 1, 2):
+        term *= cosine * cosine * (number - 1) / number
+        series += term
+    within = 2 / math.pi * (angle + sine * series) if odd else sine * series
+    return 0.5 * (1 + within)
 
 
 def _is_suspect(each: Suspect) -> bool:

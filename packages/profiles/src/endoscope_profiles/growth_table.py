@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from endoscope_profiles.amounts import size
-from endoscope_profiles.coverage import EARLIER, coverage
+from endoscope_profiles.coverage import EARLIER, coverage, how, how_much
 from endoscope_profiles.csv_table import harmless
 from endoscope_profiles.growth import SURE, Growth, Suspect
 from endoscope_profiles.table import place
@@ -104,25 +104,16 @@ def _rounded(number: float | None) -> int | None:
 def _series(growth: Growth) -> Iterator[str]:
     first, last = coverage(growth.profiles[0]), coverage(growth.profiles[-1])
     service = last.service or "a process"
+    pid = f" (pid {last.pid})" if last.pid else ""
     yield (
-        f"Growth of {service} over {len(growth.profiles)} dumps, from "
+        f"Growth of {service}{pid} over {len(growth.profiles)} dumps, from "
         f"{first.taken or 'an unknown time'} to {last.taken or 'an unknown time'}."
     )
-    yield (
-        f"Live: {size(first.live_bytes)} ± {size(first.live_bytes_error)} in the first, "
-        f"{size(last.live_bytes)} ± {size(last.live_bytes_error)} in the last (± standard error)"
-        f"{_resident(last.live_bytes, last.resident_bytes)}."
-    )
-    yield (
-        f"Profiled since {last.since or 'an unknown time'} by "
-        f"{last.profiler or 'an unknown profiler'}, one sample per {last.interval_bytes} bytes."
-    )
+    yield f"First: {how_much(first)}"
+    yield f"Last: {how_much(last)}"
+    yield how(last)
     yield from growth.notes
     yield EARLIER
-
-
-def _resident(live: float, resident: int | None) -> str:
-    return f", {live / resident:.0%} of {size(resident)} resident" if resident else ""
 
 
 def _suspect(number: int, suspect: Suspect) -> Iterator[str]:

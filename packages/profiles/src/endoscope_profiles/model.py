@@ -17,7 +17,9 @@ class Frame(NamedTuple):
 
     A Python frame has the function's qualified name, the file as Python knows it, and the
     line, counted from 1. A native one has its library, if that is known, as `file`, and line
-    0. A marker that stands for frames which are not there, such as `[no Python]`, has neither.
+    0; or where debug information told them, its source file and line, and the library in
+    `library`. A marker that stands for frames which are not there, such as `[no Python]`, has
+    none of these.
 
     A named tuple and not a dataclass: stacks of frames are the keys of dictionaries, and a
     tuple is hashed in C (36 frames in 0.7 microseconds instead of 5, CPython 3.11).
@@ -26,6 +28,7 @@ class Frame(NamedTuple):
     function: str
     file: str = ""
     line: int = 0
+    library: str = ""
 
 
 @dataclass(frozen=True, slots=True)

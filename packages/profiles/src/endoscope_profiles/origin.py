@@ -60,6 +60,8 @@ def package(frame: Frame) -> str:
     """
     if not frame.file:
         return frame.function
+    if frame.library:
+        return frame.library.rpartition("/")[2]
     found = _INSTALLED.search(frame.file) or _STANDARD.search(frame.file)
     if found:
         return found[1].removesuffix(".py").split(".cpython-")[0]
@@ -75,11 +77,11 @@ def thread(frame: Frame) -> str:
 
 
 def _is_native(frame: Frame) -> bool:
-    return frame.line == 0 or _NATIVE_SOURCE.fullmatch(frame.file) is not None
+    return bool(frame.library or frame.line == 0 or _NATIVE_SOURCE.fullmatch(frame.file))
 
 
 def _native_origin(frame: Frame) -> Origin:
-    library = frame.file.rpartition("/")[2]
+    library = (frame.library or frame.file).rpartition("/")[2]
     if _ALLOCATOR_LIBRARY.fullmatch(library) or _ALLOCATOR_FUNCTION.fullmatch(frame.function):
         return Origin.ALLOCATOR
     return Origin.INTERPRETER if _INTERPRETER.fullmatch(library) else Origin.NATIVE

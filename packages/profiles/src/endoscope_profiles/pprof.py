@@ -29,7 +29,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from endoscope_profiles import limits
-from endoscope_profiles.coverage import statement
+from endoscope_profiles.coverage import number_in, statement
 from endoscope_profiles.jemalloc_heap import NO_STACK
 from endoscope_profiles.model import Frame, Profile, Sample, merge
 from endoscope_profiles.profile_error import ProfileError
@@ -136,11 +136,11 @@ class _Locations(dict[Frame, int]):
 
     def __missing__(self, frame: Frame) -> int:
         number = self[frame] = len(self) + 1
-        is_native = frame.file and not frame.line
+        library = frame.library or (frame.file if frame.line == 0 else "")
         location = self._table.add(id=number)
-        if is_native:
-            location.mapping_id = self._mappings[frame.file]
-        function = self._functions[frame.function, "" if is_native else frame.file]
+        if library:
+            location.mapping_id = self._mappings[library]
+        function = self._functions[frame.function, frame.file if frame.line else ""]
         location.line.add(function_id=function, line=frame.line)
         return number
 
@@ -213,7 +213,7 @@ def parse(data: bytes) -> Profile:
     try:
         facts, interval = _facts(message, texts), _interval(message, texts)
         stacks = _Stacks(_frames(message, texts))
-        errors = _Errors(max(interval, _coarsest(facts)), texts)
+        errors = _Errors(max(interval, number_in(facts, _COARSEST) or 0), texts)
         samples = merge(_samples(message, _indexes(message, texts), stacks, errors))
     except KeyError as missing:
         raise _error(f"a location or function of the id {missing}") from None
@@ -280,11 +280,6 @@ def _interval(message: Any, texts: _Texts) -> int:
     return max(message.period, 0) if in_bytes else 0
 
 
-def _coarsest(facts: Mapping[str, str]) -> int:
-    said = facts.get(_COARSEST, "")
-    return int(said) if said.isascii() and said.isdigit() and len(said) <= 20 else 0
-
-
 def _indexes(message: Any, texts: _Texts) -> tuple[int, int, int]:
     """Return where among a sample's values objects and bytes are, and how many values it has."""
     kinds = [(texts[each.type], texts[each.unit]) for each in message.sample_type]
@@ -298,19 +293,24 @@ def _indexes(message: Any, texts: _Texts) -> tuple[int, int, int]:
 def _frames(message: Any, texts: _Texts) -> dict[int, tuple[Frame, ...]]:
     """Return the frames of each location, innermost first, by its id."""
     libraries = {mapping.id: texts[mapping.filename] for mapping in message.mapping}
+    program = message.mapping[0].id if message.mapping else 0
     functions = {each.id: (texts[each.name], texts[each.filename]) for each in message.function}
     frames = {}
     for location in message.location:
         library = libraries.get(location.mapping_id, "")
-        frames[location.id] = tuple(_frame(line, functions, library) for line in location.line) or (
-            Frame(f"{location.address:#x}", library),
-        )
+        # Others map all code to the program, whatever it is written in.
+        beside = library if location.mapping_id != program else ""
+        frames[location.id] = tuple(
+            _frame(line, functions, library, beside) for line in location.line
+        ) or (Frame(f"{location.address:#x}", library),)
     return frames
 
 
-def _frame(line: Any, functions: Mapping[int, tuple[str, str]], library: str) -> Frame:
+def _frame(line: Any, functions: Mapping[int, tuple[str, str]], library: str, beside: str) -> Frame:
+    """Return a frame; one with a file and a line has its library `beside`."""
     function, file = functions[line.function_id]
-    return Frame(function, file or library, max(line.line, 0))
+    number = max(line.line, 0)
+    return Frame(function, file or library, number, beside if file and number else "")
 
 
 class _Stacks:

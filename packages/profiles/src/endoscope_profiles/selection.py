@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
 from endoscope_profiles.model import Frame, Profile, Sample, merge
-from endoscope_profiles.origin import Origin, origin
+from endoscope_profiles.origin import Origin, origin, thread
 
 HIDDEN = Frame("[hidden]")
 """Stands for a stack all frames of which are hidden."""
@@ -73,7 +73,8 @@ def _kept(profile: Profile, keeps: Callable[[Stack], bool]) -> Profile:
 
 def _without(profile: Profile, hides: Callable[[Frame], bool]) -> Profile:
     def visible(stack: Stack) -> Stack:
-        return tuple(frame for frame in stack if not hides(frame)) or (HIDDEN,)
+        kept = tuple(frame for frame in stack if not hides(frame) or thread(frame))
+        return kept if kept and not thread(kept[0]) else (HIDDEN, *kept)
 
     return _restacked(profile, visible)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from endoscope_profiles.aggregate import Row, aggregate
@@ -9,6 +10,7 @@ from endoscope_profiles.amounts import count, size
 from endoscope_profiles.comparison import diff
 from endoscope_profiles.coverage import statement, statement_of_diff
 from endoscope_profiles.model import Frame, Profile, Sample
+from endoscope_profiles.printable import printable
 
 _HEAD = ("own", "± error", "share", "so far", "with callees", "share")
 _PLURAL = {
@@ -20,21 +22,26 @@ _PLURAL = {
 }
 
 
-def lines(
+def lines(  # noqa: PLR0913  the options of one view
     profile: Profile,
     *,
     by: str = "function",
     objects: bool = False,
     limit: int = 20,
     base: Profile | None = None,
+    coverage: Sequence[str] | None = None,
 ) -> Iterator[str]:
     """Yield the lines of text, without their ends; what the numbers cover comes first.
+
+    `coverage` is that in lines, if not what `statement` says of the profile.
 
     `by` is what `aggregate` takes; `objects` counts blocks instead of bytes. With a `base`
     the table is about what `profile` holds more than it, and each number has its sign.
     """
     shown = profile if base is None else diff(base, profile)
-    yield from statement(profile) if base is None else statement_of_diff(base, profile)
+    if coverage is None:
+        coverage = statement(profile) if base is None else statement_of_diff(base, profile)
+    yield from coverage
     yield ""
     rows = aggregate(shown, by)
     if objects:
@@ -54,21 +61,25 @@ class _Column:
 
     def __init__(self, profile: Profile, objects: bool, signed: bool) -> None:
         self._objects = objects
-        self._sign = "+" if signed else ""
-        self.whole = profile.objects if objects else profile.bytes
+        self._signed = signed
+        values = [self.value(sample) for sample in profile.samples]
+        self._gained = math.fsum(value for value in values if value > 0)
+        self._lost = -math.fsum(value for value in values if value < 0)
 
     def value(self, sample: Sample) -> float:
         return sample.objects if self._objects else sample.bytes
 
     def amount(self, sample: Sample) -> str:
         value = self.value(sample)
-        return (self._sign if value > 0 else "") + self._written(value)
+        return ("+" if self._signed and value > 0 else "") + self._written(value)
 
     def error(self, sample: Sample) -> str:
         return self._written(sample.objects_error if self._objects else sample.bytes_error)
 
     def share(self, value: float) -> str:
-        return f"{value / self.whole:.1%}" if self.whole else "-"
+        """Return the part of the whole; of all that was gained, or lost, in a comparison."""
+        whole = self._lost if value < 0 else self._gained
+        return f"{abs(value) / whole:.1%}" if whole else "-"
 
     def _written(self, value: float) -> str:
         return count(value) if self._objects else size(value)
@@ -78,7 +89,7 @@ def _table(rows: Sequence[Row], by: str, column: _Column) -> Iterator[str]:
     yield _line(_HEAD, by)
     so_far = 0.0
     for row in rows:
-        so_far += column.value(row.own)
+        so_far += max(column.value(row.own), 0.0)
         numbers = (
             column.amount(row.own),
             column.error(row.own),
@@ -97,9 +108,4 @@ def _line(numbers: Sequence[str], name: str) -> str:
 def place(frame: Frame) -> str:
     """Return a frame as it stands in a table: its function, and its file and line if known."""
     where = f"{frame.file}:{frame.line}" if frame.line else frame.file
-    return _printable("  ".join(part for part in (frame.function, where) if part))
-
-
-def _printable(text: str) -> str:
-    """Return what cannot break the table, nor tell a terminal what to do."""
-    return "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
+    return printable("  ".join(part for part in (frame.function, where) if part))

@@ -8,17 +8,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from endoscope_profiles import growth_table, selection
 from endoscope_profiles.aggregate import BY
+from endoscope_profiles.amounts import size
 from endoscope_profiles.comparison import diff
 from endoscope_profiles.coverage import statement, statement_of_diff
 from endoscope_profiles.growth import Growth, growth
 from endoscope_profiles.model import Profile
 from endoscope_profiles.origin import Origin
+from endoscope_profiles.printable import printable
 
 MOST_PATTERN = 500
+_SHOWN = 100  # characters of what was given, in an error
+_NOT_FOR_ALL = ("by", "value", "limit")  # of the options
 MOST_ROWS = 10_000
 
 HIDEABLE: Mapping[str, frozenset[Origin]] = {
@@ -49,8 +53,8 @@ class View:
 
     `format` is one of `FORMATS`, or for growth of `GROWTH_FORMATS`. `by` (one of
     `aggregate.BY`, for growth also `stack`), `limit` (rows) and `objects` (blocks instead of
-    bytes) are the tables'; folded stacks heed `objects`, and have lines `by` line. The rest
-    says which stacks and frames are left out, see `selection`.
+    bytes) are for those formats that heed them; folded stacks have lines `by` line. The rest says
+    which stacks and frames are left out, see `selection`.
     """
 
     format: str = "top"
@@ -67,34 +71,50 @@ class View:
     def parse(cls, options: Mapping[str, str]) -> View:
         """Return the view of a profile that is meant by texts, as they come in a URL.
 
-        Keys are `format` and `OPTIONS`; others are passed over. Raises `ViewError`.
+        Keys are `format` and `OPTIONS`. Raises `ViewError`, also for an option that the format
+        does not heed.
         """
-        return cls._parsed(options, _choice("format", FORMATS, options), _choice("by", BY, options))
+        made = choice("format", FORMATS, options)
+        return cls._parsed(options, made, BY, FORMATS[made].heeds)
 
     @classmethod
     def parse_growth(cls, options: Mapping[str, str]) -> View:
         """Return the view of the growth over several profiles that is meant, as `parse` does."""
-        made = _choice("format", GROWTH_FORMATS, options)
-        return cls._parsed(options, made, _choice("by", ("stack", *BY), options))
+        made = choice("format", GROWTH_FORMATS, options)
+        return cls._parsed(options, made, ("stack", *BY), GROWTH_FORMATS[made].heeds)
 
     @classmethod
-    def _parsed(cls, options: Mapping[str, str], made: str, by: str) -> View:
+    def _parsed(
+        cls, options: Mapping[str, str], made: str, by: Collection[str], heeds: Collection[str]
+    ) -> View:
+        _check_heeded(options, made, heeds)
         return cls(
             format=made,
-            by=by,
-            objects=_choice("value", ("bytes", "objects"), options) == "objects",
-            limit=_rows(options.get("limit", "20")),
+            by=choice("by", by, options),
+            objects=choice("value", ("bytes", "objects"), options) == "objects",
+            limit=whole_number("limit", options.get("limit", "20"), MOST_ROWS),
             focus=_pattern("focus", options),
             ignore=_pattern("ignore", options),
             hide=_pattern("hide", options),
             hide_kinds=_kinds(options.get("hide_kinds", "")),
-            fold_recursion=_choice("fold", ("0", "1"), options) == "1",
+            fold_recursion=choice("fold", ("0", "1"), options) == "1",
         )
 
     @property
     def needs_threads(self) -> bool:
         """Return whether the profile is to be read with its threads told apart."""
         return self.by == "thread"
+
+    def leaves(self, selected: Profile) -> tuple[str, ...]:
+        """Return what to say of a view that leaves stacks or frames out: what is left of it."""
+        patterns = {"focus": self.focus, "ignore": self.ignore, "hide": self.hide}
+        said = [f"{name}={each.pattern}" for name, each in patterns.items() if each]
+        said += [f"hide_kinds={','.join(self.hide_kinds)}"] if self.hide_kinds else []
+        said += ["fold=1"] if self.fold_recursion else []
+        if not said:
+            return ()
+        left = f"{size(selected.bytes)} ± {size(selected.bytes_error)}"
+        return (printable(f"Shown is what these options leave, {left}: {' '.join(said)}."),)
 
     def select(self, profile: Profile) -> Profile:
         """Return `profile` without what this view leaves out."""
@@ -127,13 +147,14 @@ OPTIONS: Mapping[str, str] = {
 class Format:
     """A way to write a profile. `suffix` is for the names of files.
 
-    `write` takes the view, the profile, the profile to compare it with or None, and a title;
-    both profiles as the view selected them.
+    `heeds` are the options that make a difference to it, beside those that leave something out,
+    which all heed.
     """
 
     media_type: str
     suffix: str
-    write: Callable[[View, Profile, Profile | None, str], Iterator[bytes]]
+    heeds: tuple[str, ...]
+    write: Callable[[View, Shown], Iterator[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +163,26 @@ class GrowthFormat:
 
     media_type: str
     suffix: str
+    heeds: tuple[str, ...]
     write: Callable[[View, Growth], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a format is to write: both profiles as the view selected them.
+
+    `base` is what `profile` is compared with, if it is; `coverage` what is to be said of them.
+    """
+
+    profile: Profile
+    base: Profile | None
+    title: str
+    coverage: tuple[str, ...]
+
+    @property
+    def growth(self) -> Profile:
+        """Return the profile, or what it holds more than the base."""
+        return self.profile if self.base is None else diff(self.base, self.profile)
 
 
 def render(
@@ -150,19 +190,22 @@ def render(
 ) -> Iterator[bytes]:
     """Yield what `view` shows of `profile`, or of what it holds more than `base`, in bytes."""
     selected = view.select(profile)
-    compared = None if base is None else view.select(base)
-    return FORMATS[view.format].write(view, selected, compared, title)
+    covered = statement(profile) if base is None else statement_of_diff(base, profile)
+    covered = (*covered, *view.leaves(selected))
+    shown = Shown(selected, None if base is None else view.select(base), title, covered)
+    return FORMATS[view.format].write(view, shown)
 
 
 def render_growth(view: View, profiles: Sequence[Profile]) -> bytes:
     """Return what grew over `profiles`, of which there is at least one."""
-    selected = [*map(view.select, profiles)]
-    return GROWTH_FORMATS[view.format].write(view, growth(selected, view.by))
+    grown = growth([*map(view.select, profiles)], view.by)
+    grown = replace(grown, notes=(*view.leaves(grown.profiles[-1]), *grown.notes))
+    return GROWTH_FORMATS[view.format].write(view, grown)
 
 
-def policy(view: View) -> str:
-    """Return the Content-Security-Policy that a page needs; empty if it is no page."""
-    if view.format != "flamegraph":
+def policy(made: str) -> str:
+    """Return the Content-Security-Policy that a format's page needs; empty if it is no page."""
+    if made != "flamegraph":
         return ""
     from endoscope_profiles import flamegraph
 
@@ -173,64 +216,63 @@ def policy(view: View) -> str:
 # Each imports its format when it is asked for: protobuf alone takes longer than all the rest.
 
 
-def _top(view: View, profile: Profile, base: Profile | None, _title: str) -> Iterator[bytes]:
+def _top(view: View, shown: Shown) -> Iterator[bytes]:
     from endoscope_profiles import table
 
-    lines = table.lines(profile, by=view.by, objects=view.objects, limit=view.limit, base=base)
+    lines = table.lines(
+        shown.profile,
+        by=view.by,
+        objects=view.objects,
+        limit=view.limit,
+        base=shown.base,
+        coverage=shown.coverage,
+    )
     return map(_line, lines)
 
 
-def _csv(view: View, profile: Profile, base: Profile | None, _title: str) -> Iterator[bytes]:
+def _csv(view: View, shown: Shown) -> Iterator[bytes]:
     from endoscope_profiles import csv_table
 
-    return csv_table.write(profile, by=view.by, base=base)
+    return csv_table.write(shown.profile, by=view.by, base=shown.base, coverage=shown.coverage)
 
 
-def _pprof(_view: View, profile: Profile, base: Profile | None, _title: str) -> Iterator[bytes]:
+def _flamegraph(_view: View, shown: Shown) -> Iterator[bytes]:
+    from endoscope_profiles import flamegraph
+
+    return flamegraph.write(
+        shown.profile, title=shown.title, base=shown.base, coverage=shown.coverage
+    )
+
+
+def _pprof(_view: View, shown: Shown) -> Iterator[bytes]:
     from endoscope_profiles import pprof
 
     try:
-        yield pprof.write(_growth(profile, base), coverage=_covered(profile, base))
+        yield pprof.write(shown.growth, coverage=shown.coverage)
     except ValueError as error:
         others = ", ".join(name for name in FORMATS if name != "pprof")
         raise ViewError("format", f"pprof cannot hold it: {error}", f"Take {others}") from error
 
 
-def _folded(view: View, profile: Profile, base: Profile | None, _title: str) -> Iterator[bytes]:
+def _folded(view: View, shown: Shown) -> Iterator[bytes]:
     from endoscope_profiles import folded
 
-    grown = _growth(profile, base)
-    return folded.write(grown, objects=view.objects, lines=view.by == "line")
+    return folded.write(shown.growth, objects=view.objects, lines=view.by == "line")
 
 
-def _speedscope(_view: View, profile: Profile, base: Profile | None, title: str) -> Iterator[bytes]:
+def _speedscope(_view: View, shown: Shown) -> Iterator[bytes]:
     from endoscope_profiles import speedscope
 
-    covered = _covered(profile, base)
-    return speedscope.write(_growth(profile, base), title=title, coverage=covered)
-
-
-def _flamegraph(_view: View, profile: Profile, base: Profile | None, title: str) -> Iterator[bytes]:
-    from endoscope_profiles import flamegraph
-
-    return flamegraph.write(profile, title=title, base=base)
-
-
-def _covered(profile: Profile, base: Profile | None) -> tuple[str, ...]:
-    return statement(profile) if base is None else statement_of_diff(base, profile)
-
-
-def _growth(profile: Profile, base: Profile | None) -> Profile:
-    return profile if base is None else diff(base, profile)
+    return speedscope.write(shown.growth, title=shown.title, coverage=shown.coverage)
 
 
 FORMATS: Mapping[str, Format] = {
-    "top": Format("text/plain; charset=utf-8", "txt", _top),
-    "csv": Format("text/csv; charset=utf-8", "csv", _csv),
-    "flamegraph": Format("text/html; charset=utf-8", "html", _flamegraph),
-    "pprof": Format("application/octet-stream", "pb.gz", _pprof),
-    "folded": Format("text/plain; charset=utf-8", "folded", _folded),
-    "speedscope": Format("application/json", "speedscope.json", _speedscope),
+    "top": Format("text/plain; charset=utf-8", "txt", ("by", "value", "limit"), _top),
+    "csv": Format("text/csv; charset=utf-8", "csv", ("by",), _csv),
+    "flamegraph": Format("text/html; charset=utf-8", "html", (), _flamegraph),
+    "pprof": Format("application/octet-stream", "pb.gz", (), _pprof),
+    "folded": Format("text/plain; charset=utf-8", "folded", ("by", "value"), _folded),
+    "speedscope": Format("application/json", "speedscope.json", (), _speedscope),
 }
 """The formats, by the name to ask for them."""
 
@@ -252,30 +294,40 @@ def _line(text: str) -> bytes:
 
 
 GROWTH_FORMATS: Mapping[str, GrowthFormat] = {
-    "json": GrowthFormat("application/json", "json", _growth_json),
-    "text": GrowthFormat("text/plain; charset=utf-8", "txt", _growth_text),
-    "csv": GrowthFormat("text/csv; charset=utf-8", "csv", _growth_csv),
+    "json": GrowthFormat("application/json", "json", ("by", "limit"), _growth_json),
+    "text": GrowthFormat("text/plain; charset=utf-8", "txt", ("by", "limit"), _growth_text),
+    "csv": GrowthFormat("text/csv; charset=utf-8", "csv", ("by",), _growth_csv),
 }
 """The formats of growth, by the name to ask for them."""
 
 
-def _choice(option: str, choices: Collection[str], options: Mapping[str, str]) -> str:
-    """Return the one that was chosen, the first if none was."""
+def choice(option: str, choices: Collection[str], options: Mapping[str, str]) -> str:
+    """Return the one of `choices` that was chosen, the first if none was. Raises `ViewError`."""
     given = options.get(option, next(iter(choices)))
     if given not in choices:
         raise ViewError(
-            option, f"{option}={given!r} is not possible", f"Give one of: {', '.join(choices)}"
+            option,
+            f"{option}={given[:_SHOWN]!r} is not possible",
+            f"Give one of: {', '.join(choices)}",
         )
     return given
 
 
-def _rows(given: str) -> int:
-    digits = given.isascii() and given.isdigit() and len(given) <= len(str(MOST_ROWS))
-    if not digits or not 1 <= int(given) <= MOST_ROWS:
+def _check_heeded(options: Mapping[str, str], made: str, heeds: Collection[str]) -> None:
+    for option in options:
+        if option in _NOT_FOR_ALL and option not in heeds:
+            taken = f"it takes {', '.join(heeds)}" if heeds else "it takes none of that kind"
+            raise ViewError(option, f"format={made} heeds no {option}", f"Leave it out; {taken}")
+
+
+def whole_number(option: str, given: str, most: int) -> int:
+    """Return the number from 1 to `most` that a text is. Raises `ViewError`."""
+    digits = given.isascii() and given.isdigit() and len(given) <= len(str(most))
+    if not digits or not 1 <= int(given) <= most:
         raise ViewError(
-            "limit",
-            f"limit={given!r} is not possible",
-            f"Give a whole number from 1 to {MOST_ROWS}",
+            option,
+            f"{option}={given[:_SHOWN]!r} is not possible",
+            f"Give a whole number from 1 to {most}",
         )
     return int(given)
 
@@ -299,5 +351,5 @@ def _pattern(option: str, options: Mapping[str, str]) -> re.Pattern[str] | None:
 def _kinds(given: str) -> tuple[str, ...]:
     kinds = tuple(kind for kind in given.split(",") if kind)
     for kind in kinds:
-        _choice("hide_kinds", HIDEABLE, {"hide_kinds": kind})
+        choice("hide_kinds", HIDEABLE, {"hide_kinds": kind})
     return kinds

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-import shutil
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Protocol, cast
 
 import zstandard
 
 from endoscope.errors import EndoscopeError
+from endoscope.service import is_dump_name
 
 _MANIFEST = "manifest.json"
+_PIECE_BYTES = 1 << 20
+_MOST_MEMBERS = 10_000
+_MOST_BYTES = 64 << 30
 _DUMPS = "memory/"
 _BINARIES = "binaries/"
+_DAMAGED = (EOFError, zlib.error, tarfile.TarError, zstandard.ZstdError)
 _GZIP, _ZSTD, _TAR_AT, _TAR = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", 257, b"ustar"
+
+
+class Writable(Protocol):
+    """A file that writes at once, and as much as there is room for."""
+
+    def write(self, data: bytes, /) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +69,7 @@ def is_archive(path: Path) -> bool:
     try:
         with path.open("rb") as file, _decompressed(file) as content:
             head = content.read(_TAR_AT + len(_TAR))
-    except (EOFError, zstandard.ZstdError, tarfile.TarError):
+    except _DAMAGED:
         return False
     except OSError as error:
         if error.errno is None:  # gzip says so of what is none
@@ -92,13 +103,16 @@ def _unpacked(path: Path, folder: Path) -> Archive:
     complete = False
     try:
         with path.open("rb") as file, _decompressed(file) as content:
+            unpacked = _Unpacked(path)
             for member, data in _members(content):
                 complete = complete or member.name == _MANIFEST
                 if _is_dump(member.name):
-                    dumps[member.name.rpartition("/")[2]] = _written(data, folder)
+                    unpacked.add(member)
+                    dumps[member.name.removeprefix(_DUMPS)] = _written(data, folder)
                 elif _is_binary(member.name):
+                    unpacked.add(member)
                     _written(data, binaries)
-    except (EOFError, OSError, tarfile.TarError, zstandard.ZstdError):
+    except (*_DAMAGED, OSError):
         complete = False
     return Archive(path, dumps, binaries, complete)
 
@@ -106,12 +120,31 @@ def _unpacked(path: Path, folder: Path) -> Archive:
 def _members(content: BinaryIO) -> Iterator[tuple[tarfile.TarInfo, BinaryIO]]:
     with tarfile.open(fileobj=content, mode="r|") as archive:
         for member in archive:
-            if member.isfile() and (data := archive.extractfile(member)):
+            if member.isfile() and not member.issparse() and (data := archive.extractfile(member)):
                 yield member, cast("BinaryIO", data)
 
 
+class _Unpacked:
+    """Counts what is unpacked, so that a hostile archive does not fill the disk."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._members = 0
+        self._bytes = 0
+
+    def add(self, member: tarfile.TarInfo) -> None:
+        self._members += 1
+        self._bytes += member.size
+        if self._members > _MOST_MEMBERS or self._bytes > _MOST_BYTES:
+            raise EndoscopeError(
+                f"{self._path} holds more than {_MOST_MEMBERS} dumps and binaries, or more than "
+                f"{_MOST_BYTES} bytes of them",
+                remedy="Is it an archive of Endoscope's? Unpack the dump that is meant with tar.",
+            )
+
+
 def _is_dump(name: str) -> bool:
-    return name.startswith(_DUMPS) and name.endswith(".prof")
+    return name.startswith(_DUMPS) and is_dump_name(name.removeprefix(_DUMPS))
 
 
 def _is_binary(name: str) -> bool:
@@ -120,6 +153,24 @@ def _is_binary(name: str) -> bool:
 
 def _written(data: BinaryIO, folder: Path) -> Path:
     """Write to a file with a name of ours: those in an archive may say anything."""
-    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
-        shutil.copyfileobj(data, file, 1 << 20)
+    with tempfile.NamedTemporaryFile(dir=folder, delete=False, buffering=0) as file:
+        while piece := data.read(_PIECE_BYTES):
+            with _writing(folder):
+                _write_all(file, piece)
     return Path(file.name)
+
+
+def _write_all(file: Writable, piece: bytes) -> None:
+    while piece:
+        piece = piece[file.write(piece) :]
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise EndoscopeError(
+            f"An archive cannot be unpacked into {folder}: {error.strerror}",
+            remedy="Make room there, or name another folder in TMPDIR.",
+        ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -18,6 +19,8 @@ from endoscope.service import client_of, service_options
 from endoscope_profiles import Frame, Profile, ProfileError, reading
 from endoscope_profiles.addition import add
 from endoscope_profiles.aggregate import BY
+from endoscope_profiles.coverage import run_of
+from endoscope_profiles.printable import printable
 from endoscope_profiles.views import (
     FORMATS,
     GROWTH_FORMATS,
@@ -33,6 +36,8 @@ from endoscope_report.dumps import Dump, Dumps
 
 # Text goes to the terminal; these are for other programs.
 _FILES = ("flamegraph", "pprof", "speedscope")
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+_LONGEST_STEM = 80
 
 
 @click.command()
@@ -48,7 +53,7 @@ _FILES = ("flamegraph", "pprof", "speedscope")
 @click.option("--growth", is_flag=True, help="Show which stacks grow from dump to dump.")
 @click.option("--by", type=click.Choice(["stack", *BY]), help="What a table tells apart.")
 @click.option("--objects", is_flag=True, help="Count blocks instead of bytes.")
-@click.option("-n", "--limit", default=20, show_default=True, help="How many rows.")
+@click.option("-n", "--limit", help="How many rows; 20 if not given.")
 @click.option("--focus", metavar="REGEX", help="Only stacks with a frame that matches.")
 @click.option("--ignore", metavar="REGEX", help="No stacks with a frame that matches.")
 @click.option("--hide", metavar="REGEX", help="Leave frames that match out of the stacks.")
@@ -83,7 +88,8 @@ def report(dumps: Sequence[str], **options: Any) -> None:
     with ExitStack() as opened:
         found = Dumps(lambda: client_of(options), opened)
         made = _growth(found, dumps, options) if options["growth"] else _view(found, dumps, options)
-        _hand_over(made, options)
+        inputs = [Path(name) for name in (*dumps, options["base"]) if name]
+        _hand_over(made, options, inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +137,12 @@ def _title(dumps: Sequence[Dump], bases: Sequence[Dump]) -> str:
 
 def _parsed(options: dict[str, Any], *, growth: bool) -> View:
     default = "text" if growth else "flamegraph" if options["opens"] else "top"
-    given = {
-        "format": options["made"] or default,
-        "value": "objects" if options["objects"] else "bytes",
-        "limit": str(options["limit"]),
-        "hide_kinds": ",".join(options["hide_kinds"]),
-        "fold": "1" if options["fold"] else "0",
-        **{name: options[name] for name in ("by", "focus", "ignore", "hide") if options[name]},
-    }
+    texts = {name: options[name] for name in ("by", "limit", "focus", "ignore", "hide")}
+    texts["value"] = "objects" if options["objects"] else ""
+    texts["hide_kinds"] = ",".join(options["hide_kinds"])
+    texts["fold"] = "1" if options["fold"] else ""
+    given = {name: text for name, text in texts.items() if text}
+    given["format"] = options["made"] or default
     try:
         return View.parse_growth(given) if growth else View.parse(given)
     except ViewError as error:
@@ -179,7 +183,7 @@ class _Reader:
         found = native_names.resolve(native, Places(folders), symbol_cache.of_user())
         for note in found.notes:
             if note not in self._told:
-                click.echo(note, err=True)
+                click.echo(printable(note), err=True)
         self._told.update(found.notes)
         return found.frames
 
@@ -187,12 +191,14 @@ class _Reader:
 def _added(profiles: Sequence[Profile]) -> Profile:
     if len(profiles) == 1:
         return profiles[0]
-    runs = {tuple(profile.facts.get(key) for key in ("service", "pid")) for profile in profiles}
-    if len(runs) < len(profiles):
+    runs = [run for run in map(run_of, profiles) if run is not None]
+    if len(set(runs)) < len(runs):
         raise EndoscopeError(
             "Some of these dumps are of one process: added up, its memory would count twice",
             remedy="Give one dump of each process; or --growth, or --diff, to compare them.",
         )
+    if len(runs) < len(profiles):
+        click.echo("Not all dumps say of which process they are: they are added up.", err=True)
     return add(profiles)
 
 
@@ -203,40 +209,58 @@ def _tell_if_incomplete(dumps: Iterable[Dump]) -> None:
 
 
 def _stem(dump: Dump) -> str:
-    return dump.name.partition(".prof")[0]
+    """Return how files made of a dump are called, whatever the name of that is."""
+    stem = _UNSAFE.sub("_", dump.name.partition(".prof")[0]).lstrip("-._")
+    return stem[:_LONGEST_STEM] or "dump"
 
 
 # --- handing it over ----------------------------------------------------------------------------
 
 
-def _hand_over(made: _Made, options: dict[str, Any]) -> None:
+def _hand_over(made: _Made, options: dict[str, Any], inputs: Iterable[Path]) -> None:
     output: Path | None = options["output"]
     to_stdout = str(output) == "-" or (output is None and made.is_text and not options["opens"])
     if to_stdout:
         _print(made.chunks)
         return
-    path = output / made.name if output and output.is_dir() else output or Path(made.name)
+    named = output is not None and not output.is_dir()
+    path = output if named and output else (output or Path()) / made.name
+    if not named and path.exists():  # the dump has chosen that name, not the user
+        raise click.UsageError(f"{path} is there already: name the file with --output")
+    if any(each.exists() and path.exists() and each.samefile(path) for each in inputs):
+        raise click.UsageError(f"{path} is what is being read: name another with --output")
     _save(path, made.chunks)
     click.echo(str(path), err=True)
     if options["opens"]:
-        click.launch(str(path))
+        click.launch(str(path.resolve()))
 
 
 def _print(chunks: Iterable[bytes]) -> None:
     try:
         sys.stdout.buffer.writelines(chunks)
         sys.stdout.buffer.flush()
-    except BrokenPipeError:  # `| head` has seen enough, and Python shall not flush once more
+    except OSError as error:
+        # Python shall not flush once more when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # which is `| head` that has seen enough
+            raise EndoscopeError(
+                f"The report cannot be written: {error.strerror}", remedy="Name a file: --output."
+            ) from error
 
 
 def _save(path: Path, chunks: Iterable[bytes]) -> None:
+    """Write beside the final name and rename, so that no half looks like the whole."""
+    is_device = path.exists() and not path.is_file()
+    draft = path if is_device else path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with path.open("wb") as file:
+        with draft.open("wb") as file:
             file.writelines(chunks)
+        if draft is not path:
+            draft.replace(path)
     except OSError as error:
-        if path.is_file():  # the half that was written looks like the whole
-            path.unlink()
         raise EndoscopeError(
             f"{path} cannot be written: {error.strerror}", remedy="Name another with --output."
         ) from error
+    finally:
+        if draft is not path:
+            draft.unlink(missing_ok=True)

@@ -12,9 +12,12 @@ from typing import BinaryIO
 
 from endoscope.client import Client
 from endoscope.errors import EndoscopeError
+from endoscope.service import dumps_of, is_dump_name
+from endoscope_profiles.printable import printable
 from endoscope_report.archive import Archive, is_archive
 
-_TAKEN = re.compile(r"_(\d+)(?:-(\d+))?\.prof$")
+_TAKEN = re.compile(r"_(\d{1,20})(?:-(\d{1,9}))?\.prof$")
+_MOST_DUMPS = 200  # each is an open file
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +44,31 @@ class Dumps:
 
     def newest(self, name: str) -> Dump:
         """Return the dump that `name` means; of several the newest. Raises `EndoscopeError`."""
-        return self.all(name)[-1]
+        path = Path(name)
+        if _is_file(path) and is_archive(path):
+            archive = self._archive(path)
+            return self._unpacked(archive, self._names(archive)[-1])
+        return self._one(name)
 
     def all(self, name: str) -> Sequence[Dump]:
         """Return the dumps that `name` means, at least one, as they were taken."""
         path = Path(name)
-        if path.is_file():
-            return self._of_archive(path) if is_archive(path) else [self._of_file(path)]
+        if _is_file(path) and is_archive(path):
+            archive = self._archive(path)
+            return [self._unpacked(archive, each) for each in self._names(archive)]
+        return [self._one(name)]
+
+    def _one(self, name: str) -> Dump:
+        if _is_file(Path(name)):
+            return self._of_file(Path(name))
         archive, colon, member = name.rpartition(":")
-        if colon and Path(archive).is_file():
-            return [self._of_archive_member(Path(archive), member)]
-        if "/" in name or path.exists():
+        if colon and _is_file(Path(archive)):
+            return self._of_archive_member(Path(archive), member)
+        if name != "latest" and not is_dump_name(name):
             raise EndoscopeError(
-                f"{name}: there is no such file", remedy="Name a dump, or an archive."
+                f"{printable(name)}: there is no such file", remedy="Name a dump, or an archive."
             )
-        return [self._of_service(name)]
+        return self._of_service(name)
 
     def all_of_service(self) -> Sequence[Dump]:
         """Return the dumps that the service lists, as they were taken."""
@@ -69,22 +82,28 @@ class Dumps:
                 f"{path}: cannot be read: {error.strerror}", remedy="Name another file."
             ) from error
 
-    def _of_archive(self, path: Path) -> Sequence[Dump]:
-        archive = self._archive(path)
+    def _names(self, archive: Archive) -> list[str]:
         if not archive.dumps:
             raise EndoscopeError(
-                f"{path}: there is no heap dump in this archive",
+                f"{archive.path}: there is no heap dump in this archive",
                 remedy="Take one before the export: endoscope start, endoscope dump.",
             )
-        names = sorted(archive.dumps, key=_age)
-        return [self._unpacked(archive, name) for name in names]
+        if len(archive.dumps) > _MOST_DUMPS:
+            raise EndoscopeError(
+                f"{archive.path} holds more than {_MOST_DUMPS} heap dumps",
+                remedy="Name the ones that are meant: ARCHIVE:NAME.",
+            )
+        return sorted(archive.dumps, key=_age)
 
     def _of_archive_member(self, path: Path, name: str) -> Dump:
+        if not is_archive(path):
+            raise EndoscopeError(f"{path} is no archive", remedy="Name the dump itself.")
         archive = self._archive(path)
         if name not in archive.dumps:
             there = ", ".join(sorted(archive.dumps, key=_age)) or "none"
             raise EndoscopeError(
-                f"{path}: there is no heap dump {name} in it", remedy=f"There are: {there}."
+                f"{path}: there is no heap dump {printable(name)} in it",
+                remedy=f"There are: {there}.",
             )
         return self._unpacked(archive, name)
 
@@ -98,17 +117,25 @@ class Dumps:
 
     def _listed(self) -> list[str]:
         """Return the names of the service's dumps, newest first, at least one."""
-        listed = [row["name"] for row in self._client().ask("GET", "/memory/dumps")]
-        if not listed:
-            raise EndoscopeError("there is no heap dump", remedy="Make one: endoscope dump.")
-        return listed
+        return dumps_of(self._client())
 
     def _of_service(self, name: str) -> Dump:
-        if name == "latest":
-            name = self._listed()[0]
-        folder = self._opened.enter_context(tempfile.TemporaryDirectory(prefix="endoscope-"))
-        saved = self._client().save(f"/memory/dumps/{name}", Path(folder) / "dump")
+        try:
+            if name == "latest":
+                name = self._listed()[0]
+            folder = self._opened.enter_context(tempfile.TemporaryDirectory(prefix="endoscope-"))
+            saved = self._client().save(f"/memory/dumps/{name}", Path(folder) / "dump")
+        except EndoscopeError as error:
+            where = "" if name == "latest" else f"{name} is no file here, and of the service: "
+            raise EndoscopeError(f"{where}{error.message}", remedy=error.remedy) from error
         return Dump(name, self._opened.enter_context(saved.open("rb")))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # longer than a name may be, or with a NUL
+        return False
 
 
 def _age(name: str) -> tuple[int, int, str]:

@@ -154,7 +154,7 @@ class _Names:
 
 def _frame(place: Place, library: _Library) -> Frame:
     if place.file and place.line > 0:
-        return Frame(place.function, place.file, place.line)
+        return Frame(place.function, place.file, place.line, library.name)
     return Frame(place.function, library.name)
 
 

@@ -50,9 +50,8 @@ def parse(
 class NativeAddresses(NamedTuple):
     """What it takes to name native code: where it was called, and in which file that lies.
 
-    `addresses` are those of the calls, in order: one below where a caller goes on, and that of
-    the innermost frame as it is. `build_ids` has those of the files (hexadecimal), by path,
-    as far as they were recorded.
+    `addresses` are those of the calls, in order: one below where each goes on. `build_ids` has
+    those of the files (hexadecimal), by path, as far as they were recorded.
     """
 
     addresses: tuple[int, ...]
