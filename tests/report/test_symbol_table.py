@@ -50,7 +50,9 @@ def address(library, name):
 
 
 def name_at(content, at):
-    symcache = next(Archive.from_bytes(bytes(content)).iter_objects()).make_symcache()
+    whole = bytes(content)  # what is read points into it
+    archive = Archive.from_bytes(whole)
+    symcache = next(archive.iter_objects()).make_symcache()
     return [found.symbol for found in symcache.lookup(at)]
 
 

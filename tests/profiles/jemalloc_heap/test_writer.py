@@ -37,6 +37,7 @@ build_ids = st.dictionaries(text.filter(bool), st.binary(min_size=1, max_size=20
     [([Frame("a--b (c", "d--e (f)", 0), Frame("---", "---", 1)], 1, 1)], {"--": "--"}, "--", {}
 )
 @example([], {}, "", {" %:(--": "00ff"})
+@example([], {"build_id": ""}, "", {"/lib/libz.so.1": "00ff"})
 def test_what_is_written_is_read(records, facts, binary, build_ids):
     chunks = list(write(iter(records), facts=facts, binary=binary, build_ids=build_ids))
     assert all(chunks)

@@ -67,12 +67,12 @@ def _read_lines(lines: Lines, block: SymbolBlock) -> None:
 
 
 def _read_fact(encoded_key: bytes, value: bytes, block: SymbolBlock, lines: Lines) -> None:
-    key = _decoded(encoded_key)
-    if key == BUILD_ID:
+    if encoded_key == BUILD_ID.encode():  # a fact of that name is written with an escape
         if not (found := _BUILD_ID.fullmatch(value)):
             raise lines.error_in_last("a build id in hexadecimal and a path")
         block.build_ids[_decoded(found[2])] = found[1].decode()
         return
+    key = _decoded(encoded_key)
     if key == COARSEST and not _NUMBER.fullmatch(value):
         raise lines.error_in_last(f"a number of bytes as {COARSEST}")
     block.facts[key] = _decoded(value)

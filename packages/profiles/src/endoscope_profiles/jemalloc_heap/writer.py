@@ -108,10 +108,17 @@ def preface(
     """
     lines = [b"binary=%b\n" % _encoded(binary)] if binary else []
     for key, value in facts.items():
-        lines.append(b"# %b: %b\n" % (_encoded(key, _TO_ESCAPE_IN_KEYS), _encoded(value)))
+        lines.append(b"# %b: %b\n" % (_key(key), _encoded(value)))
     for path, build_id in (build_ids or {}).items():
         lines.append(b"# %b: %b %b\n" % (BUILD_ID.encode(), build_id.encode(), _encoded(path)))
     return b"".join(lines)
+
+
+def _key(key: str) -> bytes:
+    """Encode a fact's name, so that none passes for a build id."""
+    if key == BUILD_ID:
+        return b"%%%02x%b" % (ord(key[0]), key[1:].encode())
+    return _encoded(key, _TO_ESCAPE_IN_KEYS)
 
 
 def _symbol_lines(addresses: Mapping[Frame, bytes], in_front: bytes) -> Iterator[bytes]:
