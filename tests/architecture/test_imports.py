@@ -34,6 +34,7 @@ ORDER = [
     "host",
     "program",
     "launch",
+    "saving",
     "client",
     "service",
     "added_commands",
@@ -49,7 +50,7 @@ ON_TOP = {"__init__", "__main__", "testing"}
 PLUGINS = {"auth": set(), "memory": {"endoscope_profiles"}, "export": set()}
 
 # What the packages that add commands import of core: the root, and these.
-FOR_COMMANDS = {"client", "directories", "errors", "service"}
+FOR_COMMANDS = {"client", "directories", "errors", "saving", "service"}
 
 # What profiles needs beside the standard library.
 FOR_PROFILES = {"google", "zstandard"}

@@ -91,11 +91,11 @@ def under_jemalloc(libjemalloc):
 def compiled(tmp_path_factory):
     """Compile C source to a shared library."""
 
-    def build(name, source):
+    def build(name, source, *flags):
         library = tmp_path_factory.mktemp("compiled") / name
         source_file = library.with_suffix(".c")
         source_file.write_text(source)
-        command = ["cc", "-shared", "-fPIC", "-o", str(library), str(source_file)]
+        command = ["cc", "-shared", "-fPIC", *flags, "-o", str(library), str(source_file)]
         try:
             subprocess.run(command, check=True)
         except FileNotFoundError:

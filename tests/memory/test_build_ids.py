@@ -43,17 +43,9 @@ print(json.dumps([dict(jemalloc_heap.parse(dump).build_ids), "keep" in functions
 
 
 @pytest.fixture(scope="module")
-def build(tmp_path_factory):
+def build(compiled):
     def build(*flags):
-        folder = tmp_path_factory.mktemp("keeper")
-        source, library = folder / "keeper.c", folder / "libkeeper.so.1.2"
-        source.write_text(KEEPER)
-        try:
-            command = ["cc", "-shared", "-fPIC", *flags, "-o", str(library), str(source)]
-            subprocess.run(command, check=True)
-        except FileNotFoundError:
-            pytest.skip("no C compiler")
-        return library
+        return compiled("libkeeper.so.1.2", KEEPER, *flags)
 
     return build
 

@@ -62,7 +62,7 @@ def _encoded(text: str) -> bytes:
 
 
 def _stream_response(answer: ByteStream, request: QuartRequest, workers: Workers) -> Response:
-    headers = {"Content-Disposition": _attachment(answer.name)}
+    headers = {"Content-Disposition": _disposition("attachment", answer.name)}
     if request.method == "HEAD":
         workers.submit(lambda: discard(answer))
         response = Response(b"", headers=headers, content_type=answer.media_type)
@@ -137,10 +137,12 @@ def _identity(answer: FileContent) -> str:
 
 def _shown_or_saved(answer: FileContent) -> dict[str, str]:
     if not answer.page_policy:
-        return {"Content-Disposition": _attachment(answer.name)}
-    shown = f'inline; filename="{_UNSAFE.sub("_", answer.name)}"'
-    return {"Content-Disposition": shown, "Content-Security-Policy": answer.page_policy}
+        return {"Content-Disposition": _disposition("attachment", answer.name)}
+    return {
+        "Content-Disposition": _disposition("inline", answer.name),
+        "Content-Security-Policy": answer.page_policy,
+    }
 
 
-def _attachment(name: str) -> str:
-    return f'attachment; filename="{_UNSAFE.sub("_", name)}"'
+def _disposition(kind: str, name: str) -> str:
+    return f'{kind}; filename="{_UNSAFE.sub("_", name)}"'

@@ -6,14 +6,13 @@ import base64
 import contextlib
 import http.client
 import json
-import os
 import re
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from endoscope import settings
@@ -21,6 +20,7 @@ from endoscope.configuration import Configuration
 from endoscope.contributions import PREFIX
 from endoscope.errors import ServiceError
 from endoscope.listener import Address, parse_address
+from endoscope.saving import written_whole
 
 _SECONDS = 60.0
 _CHUNK = 256 * 1024
@@ -124,10 +124,9 @@ class Client:
         """
         with self._response("GET", path, query or {}) as response:
             final = _destination(output, response)
-            with _written_whole(final) as file:
+            with written_whole(final) as write:
                 for chunk, done in _chunks(response):
-                    with _writing(final):
-                        file.write(chunk)
+                    write(chunk)
                     progress(done, response.length_in_all)
         return final
 
@@ -161,35 +160,6 @@ class Client:
             ) from error
         finally:
             connection.close()
-
-
-@contextlib.contextmanager
-def _written_whole(final: Path) -> Iterator[BinaryIO]:
-    """Open a file beside `final` that takes its name if all goes well, and else goes away."""
-    partial = final.with_name(f".{final.name}.{os.getpid()}.part")
-    with _writing(final):
-        file = partial.open("xb")
-    try:
-        try:
-            yield file
-        finally:
-            with _writing(final):
-                file.close()
-        with _writing(final):
-            partial.replace(final)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _writing(final: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ServiceError(
-            f"{final} cannot be written: {error.strerror}",
-            remedy="Name another place with --output.",
-        ) from error
 
 
 def _chunks(response: Any) -> Iterator[tuple[bytes, int]]:

@@ -131,8 +131,9 @@ def _spawn(job: str, files: Sequence[int]) -> int:
     Not by `subprocess`, which gevent replaces, and which would have to fork for some of this.
     """
     program = _interpreter()
-    places = (1, *range(_FIRST, _FIRST + len(files) - 1))
-    code = _BEGIN.format(end=places[-1] + 1 if len(places) > 1 else _FIRST, path=_path())
+    end = _FIRST + len(files) - 1
+    places = (1, *range(_FIRST, end))
+    code = _BEGIN.format(end=end, path=_path())
     try:
         with ExitStack() as moved:
             sources = [_moved(each, moved) for each in files]

@@ -87,13 +87,13 @@ def _views(folder: int) -> list[_View]:
             if name and entry.is_file(follow_symlinks=False):
                 with suppress(FileNotFoundError):
                     status = entry.stat(follow_symlinks=False)
-                    of_several = name["of"] == "several"
-                    view = (
-                        entry.name,
-                        name["dump"],
-                        of_several,
-                        status.st_blocks * _BLOCK_BYTES,
-                        status.st_atime,
+                    found.append(
+                        _View(
+                            name=entry.name,
+                            dump=name["dump"],
+                            of_several=name["of"] == "several",
+                            size=status.st_blocks * _BLOCK_BYTES,
+                            used=status.st_atime,
+                        )
                     )
-                    found.append(_View(*view))
     return found

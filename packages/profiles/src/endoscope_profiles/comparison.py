@@ -18,5 +18,10 @@ def diff(base: Profile, target: Profile) -> Profile:
     return replace(target, samples=tuple(each for each in changed if each.bytes or each.objects))
 
 
+def since(base: Profile | None, profile: Profile) -> Profile:
+    """Return what `profile` holds more than `base`, or without a base all that it holds."""
+    return profile if base is None else diff(base, profile)
+
+
 def _negative(sample: Sample) -> Sample:
     return replace(sample, objects=-sample.objects, bytes=-sample.bytes)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from endoscope_profiles.amounts import count, size
 from endoscope_profiles.model import Profile
@@ -94,6 +95,11 @@ def statement_of_diff(base: Profile, target: Profile) -> tuple[str, ...]:
     )
 
 
+def statement_since(base: Profile | None, profile: Profile) -> tuple[str, ...]:
+    """Return what `profile` covers, or if it is compared with a `base` what both do."""
+    return statement(profile) if base is None else statement_of_diff(base, profile)
+
+
 def run_of(profile: Profile) -> tuple[str, ...] | None:
     """Return what tells apart in which process, and since which start, a profile was taken.
 
@@ -147,6 +153,15 @@ def number_in(facts: Mapping[str, str], key: str) -> int | None:
     """Return a fact that is a whole number of up to 64 bits; None if it is none."""
     value = facts.get(key, "")
     return int(value) if value.isascii() and value.isdigit() and len(value) <= 20 else None
+
+
+def time_in(facts: Mapping[str, str], key: str) -> datetime | None:
+    """Return a fact that is a time, UTC if it does not say; None if it is none."""
+    try:
+        moment = datetime.fromisoformat(facts.get(key, ""))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _text(facts: Mapping[str, str], key: str) -> str | None:

@@ -7,8 +7,8 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 
 from endoscope_profiles.aggregate import Row, aggregate
-from endoscope_profiles.comparison import diff
-from endoscope_profiles.coverage import statement, statement_of_diff
+from endoscope_profiles.comparison import since
+from endoscope_profiles.coverage import statement_since
 from endoscope_profiles.model import Profile, Sample
 
 COLUMNS = (
@@ -44,11 +44,10 @@ def write(
     what `aggregate` takes. With a `base` the numbers are what `profile` holds more
     than it. A text that a spreadsheet would take for a formula has a `'` in front.
     """
-    if coverage is None:
-        coverage = statement(profile) if base is None else statement_of_diff(base, profile)
-    yield "".join(f"# {line}\r\n" for line in coverage).encode()
+    covered = statement_since(base, profile) if coverage is None else coverage
+    yield "".join(f"# {line}\r\n" for line in covered).encode()
     yield _text([COLUMNS])
-    rows = aggregate(profile if base is None else diff(base, profile), by)
+    rows = aggregate(since(base, profile), by)
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         yield _text(map(_cells, rows[start : start + _ROWS_AT_ONCE]))
 

@@ -25,7 +25,7 @@ from typing import NamedTuple, TypeVar
 
 from endoscope_profiles.amounts import count, size
 from endoscope_profiles.comparison import diff
-from endoscope_profiles.coverage import statement, statement_of_diff
+from endoscope_profiles.coverage import statement_since
 from endoscope_profiles.model import Frame, Profile, Sample
 from endoscope_profiles.origin import origin, package
 from endoscope_profiles.printable import printable
@@ -92,12 +92,9 @@ def write(
     With `base` it is a comparison, of which `profile` is the later one. 50,000 stacks of 30
     frames take half a second.
     """
-    if base is None:
-        covered = statement(profile) if coverage is None else coverage
-        parts = {**_parts_of_any(title, covered), **_parts(profile)}
-    else:
-        covered = statement_of_diff(base, profile) if coverage is None else coverage
-        parts = {**_parts_of_any(title, covered), **_parts_of_diff(base, profile)}
+    covered = statement_since(base, profile) if coverage is None else coverage
+    parts = _parts(profile) if base is None else _parts_of_diff(base, profile)
+    parts |= _parts_of_any(title, covered)
     batch, length = [], 0
     for text in _filled(_TEMPLATE, parts):
         batch.append(text)
@@ -181,8 +178,7 @@ def _text(text: str) -> str:
 
 
 def _place(frame: Frame) -> str:
-    where = f"{frame.file}:{frame.line}" if frame.line else frame.file
-    return _text(f"{frame.function} ({where})" if where else frame.function)
+    return _text(f"{frame.function} ({frame.where})" if frame.where else frame.function)
 
 
 # --- the tables -------------------------------------------------------------------------------

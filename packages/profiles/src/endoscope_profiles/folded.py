@@ -66,7 +66,7 @@ class _Names(dict[Frame, str]):
     def __missing__(self, frame: Frame) -> str:
         text = frame.function or _UNNAMED
         if self._lines and frame.file:
-            text += f" ({frame.file}:{frame.line})" if frame.line else f" ({frame.file})"
+            text += f" ({frame.where})"
         name = self[frame] = _TO_ESCAPE.sub(lambda found: f"%{ord(found[0]):02x}", text)
         return name
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import pairwise
 from typing import NamedTuple
 
 from endoscope_profiles.aggregate import aggregate
-from endoscope_profiles.coverage import run_of
+from endoscope_profiles.coverage import run_of, time_in
 from endoscope_profiles.model import Frame, Profile, Sample
 
 SURE = 0.99
@@ -113,11 +112,8 @@ def _in_order(
 
 
 def _taken(profile: Profile) -> float | None:
-    try:
-        taken = datetime.fromisoformat(profile.facts["taken"])
-        return (taken if taken.tzinfo else taken.replace(tzinfo=UTC)).timestamp()
-    except (KeyError, ValueError, OverflowError):
-        return None
+    taken = time_in(profile.facts, "taken")
+    return taken.timestamp() if taken else None
 
 
 def _series(profiles: Sequence[Profile], by: str) -> dict[tuple[Frame, ...], list[Sample]]:

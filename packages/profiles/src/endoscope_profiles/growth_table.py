@@ -14,6 +14,15 @@ from endoscope_profiles.growth import SURE, Growth, Suspect
 from endoscope_profiles.table import place
 
 _FRAMES = 6
+_COLUMNS = (  # of `_record`, which are in a table, too
+    "growth_bytes",
+    "growth_error_bytes",
+    "bytes_per_hour",
+    "bytes_per_hour_error",
+    "confidence",
+    "grew_in",
+    "intervals",
+)
 
 
 def lines(growth: Growth, *, limit: int = 20) -> Iterator[str]:
@@ -60,24 +69,12 @@ def csv_text(growth: Growth) -> bytes:
     written = io.StringIO()
     written.writelines(f"# {line}\r\n" for line in _series(growth))
     table = csv.writer(written)
-    table.writerow([*_record_names(), "stack"])
+    table.writerow([*_COLUMNS, "stack"])
     for suspect in growth.suspects:
         record = _record(suspect)
         stack = harmless("\n".join(map(place, suspect.stack)))
-        table.writerow([*(record[name] for name in _record_names()), stack])
+        table.writerow([*(record[name] for name in _COLUMNS), stack])
     return written.getvalue().encode("utf-8", "replace")
-
-
-def _record_names() -> tuple[str, ...]:
-    return (
-        "growth_bytes",
-        "growth_error_bytes",
-        "bytes_per_hour",
-        "bytes_per_hour_error",
-        "confidence",
-        "grew_in",
-        "intervals",
-    )
 
 
 def _record(suspect: Suspect) -> dict[str, Any]:

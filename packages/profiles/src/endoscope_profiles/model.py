@@ -30,6 +30,11 @@ class Frame(NamedTuple):
     line: int = 0
     library: str = ""
 
+    @property
+    def where(self) -> str:
+        """Return `file:line`, or what is known of it."""
+        return f"{self.file}:{self.line}" if self.line else self.file
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:

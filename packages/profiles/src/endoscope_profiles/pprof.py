@@ -29,7 +29,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from endoscope_profiles import limits
-from endoscope_profiles.coverage import number_in, statement
+from endoscope_profiles.coverage import number_in, statement, time_in
 from endoscope_profiles.jemalloc_heap import NO_STACK
 from endoscope_profiles.model import Frame, Profile, Sample, merge
 from endoscope_profiles.profile_error import ProfileError
@@ -152,8 +152,8 @@ def _put_kind(message: Any, strings: _Strings, profile: Profile) -> None:
     message.period_type.type = strings["space"]
     message.period_type.unit = strings["bytes"]
     message.period = profile.interval_bytes
-    taken = _nanoseconds(profile.facts.get("taken"))
-    since = _nanoseconds(profile.facts.get("profiling_since"))
+    taken = _nanoseconds(time_in(profile.facts, "taken"))
+    since = _nanoseconds(time_in(profile.facts, "profiling_since"))
     message.time_nanos = taken or 0
     if taken is not None and since is not None:
         message.duration_nanos = min(max(taken - since, 0), _INT64[-1])
@@ -177,14 +177,11 @@ def _block(objects: float, size: float) -> int:
     return max(round(size / objects), 0) if abs(objects) >= 0.5 else 0
 
 
-def _nanoseconds(time: str | None) -> int | None:
-    """Return a time (RFC 3339, UTC if it does not say) in nanoseconds since 1970."""
-    try:
-        moment = datetime.fromisoformat(time or "")
-    except ValueError:
+def _nanoseconds(moment: datetime | None) -> int | None:
+    """Return a time in nanoseconds since 1970; None if 64 bits cannot hold it."""
+    if moment is None:
         return None
-    passed = moment.replace(tzinfo=moment.tzinfo or UTC) - _EPOCH
-    nanoseconds = passed // timedelta(microseconds=1) * 1000
+    nanoseconds = (moment - _EPOCH) // timedelta(microseconds=1) * 1000
     return nanoseconds if nanoseconds in _INT64 else None
 
 

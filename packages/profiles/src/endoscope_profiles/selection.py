@@ -51,8 +51,7 @@ def fold_recursion(profile: Profile) -> Profile:
 
 def text(frame: Frame) -> str:
     """Return what a pattern is searched in: `function file:line`, without what is not known."""
-    place = f"{frame.file}:{frame.line}" if frame.line else frame.file
-    return f"{frame.function} {place}" if place else frame.function
+    return f"{frame.function} {frame.where}" if frame.where else frame.function
 
 
 class _Matches(dict[Frame, bool]):

@@ -7,19 +7,12 @@ from collections.abc import Iterator, Sequence
 
 from endoscope_profiles.aggregate import Row, aggregate
 from endoscope_profiles.amounts import count, size
-from endoscope_profiles.comparison import diff
-from endoscope_profiles.coverage import statement, statement_of_diff
+from endoscope_profiles.comparison import since
+from endoscope_profiles.coverage import statement_since
 from endoscope_profiles.model import Frame, Profile, Sample
 from endoscope_profiles.printable import printable
 
 _HEAD = ("own", "± error", "share", "so far", "with callees", "share")
-_PLURAL = {
-    "function": "functions",
-    "line": "lines",
-    "file": "files",
-    "package": "packages",
-    "thread": "threads",
-}
 
 
 def lines(  # noqa: PLR0913  the options of one view
@@ -38,10 +31,8 @@ def lines(  # noqa: PLR0913  the options of one view
     `by` is what `aggregate` takes; `objects` counts blocks instead of bytes. With a `base`
     the table is about what `profile` holds more than it, and each number has its sign.
     """
-    shown = profile if base is None else diff(base, profile)
-    if coverage is None:
-        coverage = statement(profile) if base is None else statement_of_diff(base, profile)
-    yield from coverage
+    shown = since(base, profile)
+    yield from statement_since(base, profile) if coverage is None else coverage
     yield ""
     rows = aggregate(shown, by)
     if objects:
@@ -52,7 +43,7 @@ def lines(  # noqa: PLR0913  the options of one view
 
 def _title(by: str, objects: bool, limit: int, in_all: int) -> str:
     what = "blocks" if objects else "bytes"
-    which = f"The {limit} {_PLURAL[by]}" if limit < in_all else f"All {_PLURAL[by]}"
+    which = f"The {limit} {by}s" if limit < in_all else f"All {by}s"
     return f"{which} of {in_all} by the {what} that they allocated themselves:"
 
 
@@ -107,5 +98,4 @@ def _line(numbers: Sequence[str], name: str) -> str:
 
 def place(frame: Frame) -> str:
     """Return a frame as it stands in a table: its function, and its file and line if known."""
-    where = f"{frame.file}:{frame.line}" if frame.line else frame.file
-    return printable("  ".join(part for part in (frame.function, where) if part))
+    return printable("  ".join(part for part in (frame.function, frame.where) if part))

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from endoscope_profiles import growth_table, selection
 from endoscope_profiles.aggregate import BY
 from endoscope_profiles.amounts import size
-from endoscope_profiles.comparison import diff
-from endoscope_profiles.coverage import statement, statement_of_diff
+from endoscope_profiles.comparison import since
+from endoscope_profiles.coverage import statement_since
 from endoscope_profiles.growth import Growth, growth
 from endoscope_profiles.model import Profile
 from endoscope_profiles.origin import Origin
@@ -182,7 +182,7 @@ class Shown:
     @property
     def growth(self) -> Profile:
         """Return the profile, or what it holds more than the base."""
-        return self.profile if self.base is None else diff(self.base, self.profile)
+        return since(self.base, self.profile)
 
 
 def render(
@@ -190,8 +190,7 @@ def render(
 ) -> Iterator[bytes]:
     """Yield what `view` shows of `profile`, or of what it holds more than `base`, in bytes."""
     selected = view.select(profile)
-    covered = statement(profile) if base is None else statement_of_diff(base, profile)
-    covered = (*covered, *view.leaves(selected))
+    covered = (*statement_since(base, profile), *view.leaves(selected))
     shown = Shown(selected, None if base is None else view.select(base), title, covered)
     return FORMATS[view.format].write(view, shown)
 

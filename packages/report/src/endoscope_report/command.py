@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from endoscope.errors import EndoscopeError
+from endoscope.saving import written_whole
 from endoscope.service import client_of, service_options
 from endoscope_profiles import Frame, Profile, ProfileError, reading
 from endoscope_profiles.addition import add
@@ -229,7 +230,9 @@ def _hand_over(made: _Made, options: dict[str, Any], inputs: Iterable[Path]) -> 
         raise click.UsageError(f"{path} is there already: name the file with --output")
     if any(each.exists() and path.exists() and each.samefile(path) for each in inputs):
         raise click.UsageError(f"{path} is what is being read: name another with --output")
-    _save(path, made.chunks)
+    with written_whole(path) as write:
+        for chunk in made.chunks:
+            write(chunk)
     click.echo(str(path), err=True)
     if options["opens"]:
         click.launch(str(path.resolve()))
@@ -246,21 +249,3 @@ def _print(chunks: Iterable[bytes]) -> None:
             raise EndoscopeError(
                 f"The report cannot be written: {error.strerror}", remedy="Name a file: --output."
             ) from error
-
-
-def _save(path: Path, chunks: Iterable[bytes]) -> None:
-    """Write beside the final name and rename, so that no half looks like the whole."""
-    is_device = path.exists() and not path.is_file()
-    draft = path if is_device else path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with draft.open("wb") as file:
-            file.writelines(chunks)
-        if draft is not path:
-            draft.replace(path)
-    except OSError as error:
-        raise EndoscopeError(
-            f"{path} cannot be written: {error.strerror}", remedy="Name another with --output."
-        ) from error
-    finally:
-        if draft is not path:
-            draft.unlink(missing_ok=True)

@@ -44,19 +44,19 @@ class Dumps:
 
     def newest(self, name: str) -> Dump:
         """Return the dump that `name` means; of several the newest. Raises `EndoscopeError`."""
-        path = Path(name)
-        if _is_file(path) and is_archive(path):
-            archive = self._archive(path)
-            return self._unpacked(archive, self._names(archive)[-1])
-        return self._one(name)
+        archive = self._archive_called(name)
+        return self._unpacked(archive, self._names(archive)[-1]) if archive else self._one(name)
 
     def all(self, name: str) -> Sequence[Dump]:
         """Return the dumps that `name` means, at least one, as they were taken."""
+        archive = self._archive_called(name)
+        if archive is None:
+            return [self._one(name)]
+        return [self._unpacked(archive, each) for each in self._names(archive)]
+
+    def _archive_called(self, name: str) -> Archive | None:
         path = Path(name)
-        if _is_file(path) and is_archive(path):
-            archive = self._archive(path)
-            return [self._unpacked(archive, each) for each in self._names(archive)]
-        return [self._one(name)]
+        return self._archive(path) if _is_file(path) and is_archive(path) else None
 
     def _one(self, name: str) -> Dump:
         if _is_file(Path(name)):
@@ -72,7 +72,7 @@ class Dumps:
 
     def all_of_service(self) -> Sequence[Dump]:
         """Return the dumps that the service lists, as they were taken."""
-        return [self._of_service(name) for name in reversed(self._listed())]
+        return [self._of_service(name) for name in reversed(dumps_of(self._client()))]
 
     def _of_file(self, path: Path) -> Dump:
         try:
@@ -115,14 +115,10 @@ class Dumps:
             self._archives[path] = self._opened.enter_context(Archive.unpacked(path))
         return self._archives[path]
 
-    def _listed(self) -> list[str]:
-        """Return the names of the service's dumps, newest first, at least one."""
-        return dumps_of(self._client())
-
     def _of_service(self, name: str) -> Dump:
         try:
             if name == "latest":
-                name = self._listed()[0]
+                name = dumps_of(self._client())[0]
             folder = self._opened.enter_context(tempfile.TemporaryDirectory(prefix="endoscope-"))
             saved = self._client().save(f"/memory/dumps/{name}", Path(folder) / "dump")
         except EndoscopeError as error:
