@@ -227,6 +227,24 @@ def test_a_hook_that_hangs_is_abandoned(make):
     assert len(good.items) == 1
 
 
+def test_archive_members_are_asked_for_together_so_that_all_hangs_cost_one_limit(make):
+    together, gate = threading.Barrier(3), threading.Event()
+    met = []
+
+    def hang():
+        met.append(together.wait(10))
+        gate.wait(20)
+
+    hanging = returning("endoscope_archive_members", hang)
+    asked = make(a=hanging, b=hanging, c=hanging, good=Good)
+    answers = {answer.plugin: answer for answer in asked.archive_members(0.5)}
+    gate.set()
+    assert len(met) == 3
+    assert all(answers[name].failures[0].timed_out for name in "abc")
+    assert [member.path for member in answers["good"].items] == ["good/a.txt"]
+    assert answers["good"].seconds < 0.5 <= answers["a"].seconds
+
+
 def test_a_hook_that_never_ends_yielding_is_cut_off(make):
     def endless():
         return (ManifestEntry("s", "n", n) for n in itertools.count())

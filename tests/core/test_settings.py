@@ -144,6 +144,17 @@ def test_no_repr_error_or_yaml_shows_the_secret(write):
     assert HIDDEN not in "\n".join(mistakes(broken))
 
 
+def test_secrets_are_what_the_masks_hide(write, monkeypatch):
+    monkeypatch.setenv("FROM_OUTSIDE", "taken-from-outside")
+    source = section(
+        write,
+        "shared_secret: 'first-${env.FROM_OUTSIDE}'\n"
+        "service_name: public\nexample: {api_token: second-secret, limit: 1}\n",
+    )
+    found = resolve(source, PLUGINS)
+    assert found.secrets == {"first-taken-from-outside", "second-secret"}
+
+
 # --- the effective configuration ----------------------------------------------------------------
 
 

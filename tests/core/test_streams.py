@@ -85,6 +85,27 @@ def test_only_one_chunk_is_made_ahead(workers):
     assert chunks.closed.wait(10)
 
 
+def test_a_client_who_leaves_while_there_is_nothing_yet_ends_the_work(workers):
+    ended = threading.Event()
+
+    def nothing_for_ever():
+        try:
+            while True:
+                time.sleep(0.001)
+                yield b""
+        finally:
+            ended.set()
+
+    async def leave():
+        waiting = asyncio.ensure_future(anext(pull(workers, nothing_for_ever())))
+        await asyncio.sleep(0.05)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+
+    asyncio.run(leave())
+    assert ended.wait(10)
+
+
 def test_it_is_never_closed_while_next_runs(workers):
     gate = threading.Event()
     chunks = Chunks([b"x"] * 5, hold=gate)

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import signal
+import sys
 import threading
 import time
 import weakref
@@ -287,3 +288,16 @@ def test_start_thread_runs_its_target():
     done = threading.Event()
     start_thread(done.set, "endoscope-test")
     assert done.wait(10)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priority of their own")
+def test_nice_threads_leave_everybody_else_as_they_were():
+    nice = Workers("nice", 1, niceness=7)
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+
+    def of_this_thread():
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    assert nice.call(of_this_thread, 10) == min(19, before + 7)
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before
+    nice.stop()

@@ -30,15 +30,20 @@ _FIELD = re.compile(r"\{(\w+)\}")
 logger = logging.getLogger("endoscope.app")
 
 
-def build_app(routes: Mapping[str, tuple[Route, ...]], workers: Workers) -> Quart:
-    """Build the app from routes by prefix: `{"/memory": (Route(...), ...)}`."""
+def build_app(
+    routes: Mapping[str, tuple[Route, ...]], workers: Workers, streams: Workers
+) -> Quart:
+    """Build the app from routes by prefix: `{"/memory": (Route(...), ...)}`.
+
+    Handlers run on `workers`; what they stream is made on `streams`.
+    """
     app = Quart("endoscope", static_folder=None, template_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = _LARGEST_BODY
     app.config["RESPONSE_TIMEOUT"] = None
     app.url_map.merge_slashes = False
     for prefix, contributed in routes.items():
         for route in contributed:
-            _add(app, prefix, route, workers)
+            _add(app, prefix, route, workers, streams)
     app.register_error_handler(EndoscopeError, _on_error)
     app.register_error_handler(HTTPException, _on_http_exception)
     app.register_error_handler(Exception, _on_bug)
@@ -46,18 +51,18 @@ def build_app(routes: Mapping[str, tuple[Route, ...]], workers: Workers) -> Quar
     return app
 
 
-def _add(app: Quart, prefix: str, route: Route, workers: Workers) -> None:
+def _add(app: Quart, prefix: str, route: Route, workers: Workers, streams: Workers) -> None:
     app.add_url_rule(
         PREFIX + prefix + _FIELD.sub(r"<\1>", route.path),
         endpoint=f"{route.method} {prefix}{route.path}",
-        view_func=_view(route, workers),
+        view_func=_view(route, workers, streams),
         methods=[route.method],
         provide_automatic_options=False,
         strict_slashes=True,
     )
 
 
-def _view(route: Route, workers: Workers) -> Callable[..., Awaitable[Response]]:
+def _view(route: Route, workers: Workers, streams: Workers) -> Callable[..., Awaitable[Response]]:
     async def view(**path_parameters: str) -> Response:
         check_access(_granted(), route.access)
         request = await _request(route, path_parameters)
@@ -66,7 +71,7 @@ def _view(route: Route, workers: Workers) -> Callable[..., Awaitable[Response]]:
             return route.handler(request)
 
         answer = await workers.run(call, _HANDLER_SECONDS, discard)
-        return to_response(answer, current, workers)
+        return to_response(answer, current, streams)
 
     return view
 

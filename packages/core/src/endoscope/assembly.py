@@ -39,6 +39,10 @@ _REQUEST_WORKERS = 8
 _CONTRIBUTOR_WORKERS = 8
 # Whoever knocks is judged at once, even while slow requests hold all the others.
 _DOOR_WORKERS = 4
+# What is downloaded is made by threads that leave the processor to the host. A client who
+# stalls holds none of them.
+_STREAM_WORKERS = 8
+_STREAM_NICENESS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ class Assembly:
     requests: Workers
     contributors: Workers
     door: Workers
+    streams: Workers
 
     def problems(self, *, in_host: bool) -> tuple[Problem, ...]:
         """Return the state of every precondition, core's own and the plugins'."""
@@ -68,6 +73,7 @@ class Assembly:
         self.requests.stop()
         self.contributors.stop()
         self.door.stop()
+        self.streams.stop()
 
 
 def assemble(source: Configuration, *, disabled: Iterable[str] = ()) -> Assembly:
@@ -87,7 +93,8 @@ def assemble(source: Configuration, *, disabled: Iterable[str] = ()) -> Assembly
     plugins = _make_plugins(found, settings, identity, gathered, contributors)
     gathered.source = plugins
     door = Workers("door", _DOOR_WORKERS)
-    return Assembly(source, settings, identity, plugins, requests, contributors, door)
+    streams = Workers("stream", _STREAM_WORKERS, _STREAM_NICENESS)
+    return Assembly(source, settings, identity, plugins, requests, contributors, door, streams)
 
 
 def _make_plugins(
@@ -159,6 +166,9 @@ class _Gathered:
 
     def configuration(self) -> str:
         return self._settings.effective
+
+    def secrets(self) -> frozenset[str]:
+        return self._settings.secrets
 
     def call_within(self, seconds: float, function: Callable[[], T]) -> T:
         return self._workers.call(function, seconds)

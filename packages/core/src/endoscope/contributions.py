@@ -229,12 +229,15 @@ class ArchiveMember:
     returns either the content or an open regular file, called under the contributor's time
     limit when its turn has come. `group` is what `?only=` and `?without=` name.
     One that is `slow` comes after all that are not, and takes nothing of their time.
+    Text is searched for secrets, and these are masked; what is `verbatim` is sent byte for
+    byte, as binary content is: for files that would be broken by it and hold no secret.
     """
 
     path: str
     source: bytes | Path | Callable[[], bytes | BinaryIO]
     group: str
     slow: bool = False
+    verbatim: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +293,9 @@ class Contributions(Protocol):
 
     def configuration(self) -> str:
         """Return the effective configuration as YAML, secrets masked, `${env.X}` kept."""
+
+    def secrets(self) -> frozenset[str]:
+        """Return the values that the configuration holds as secrets, for who masks them."""
 
     def call_within(self, seconds: float, function: Callable[[], T]) -> T:
         """Call `function` on a thread of its own and return or raise what it does.

@@ -185,6 +185,6 @@ def _make_application(
     from endoscope.app import build_app
     from endoscope.index import Index
 
-    app: Any = build_app(Index(assembly, routes).routes(), assembly.requests)
+    app: Any = build_app(Index(assembly, routes).routes(), assembly.requests, assembly.streams)
     hosts = HostNames(address, assembly.settings.core.allowed_hosts)
     return Guard(app, assembly.plugins, assembly.door, hosts)

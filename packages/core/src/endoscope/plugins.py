@@ -15,6 +15,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import PurePosixPath
 from typing import Any, TypeVar, get_args
@@ -41,7 +42,7 @@ from endoscope.contributions import (
 )
 from endoscope.errors import PluginError, TimeLimitError
 from endoscope.plugin import Plugin, PluginSettings
-from endoscope.workers import Workers
+from endoscope.workers import Job, Workers
 
 T = TypeVar("T")
 
@@ -263,12 +264,12 @@ class Plugins:
 
     def archive_members(self, seconds: float) -> tuple[PluginAnswer[ArchiveMember], ...]:
         """Ask for archive members; paths come back below a folder of the plugin's name."""
-        answers = self._ask("endoscope_archive_members", ArchiveMember, seconds=seconds)
+        answers = self._ask_together("endoscope_archive_members", ArchiveMember, seconds)
         return tuple(self._below_own_folder(answer) for answer in answers)
 
     def manifest_entries(self, seconds: float) -> tuple[PluginAnswer[ManifestEntry], ...]:
         """Ask for facts for the manifest."""
-        return self._ask("endoscope_manifest_entries", ManifestEntry, seconds=seconds)
+        return self._ask_together("endoscope_manifest_entries", ManifestEntry, seconds)
 
     def stop(self, seconds: float) -> None:
         """Tell every plugin to lay down work, the last started first, `seconds` in all.
@@ -294,6 +295,26 @@ class Plugins:
             for name in self._implementers(hook)
         )
 
+    def _ask_together(
+        self, hook: str, expected: Any, seconds: float
+    ) -> tuple[PluginAnswer[Any], ...]:
+        """Ask all plugins at once: those that hang cost one time limit, not one each."""
+        watch = _Stopwatch()
+        jobs = {}
+        for name in self._implementers(hook):
+            jobs[name] = self._workers.submit(self._caller(name, hook, {}))
+            jobs[name].when_done(partial(watch.stop, name))
+
+        def finish(job: Job[list[Any]]) -> list[Any]:
+            return self._workers.finish(job, max(0.0, seconds - watch.seconds("")))
+
+        answers = [
+            self._judge(name, hook, expected, partial(finish, job)) for name, job in jobs.items()
+        ]
+        return tuple(
+            dataclasses.replace(answer, seconds=watch.seconds(answer.plugin)) for answer in answers
+        )
+
     def _ask_one(
         self,
         name: str,
@@ -303,11 +324,20 @@ class Plugins:
         seconds: float | None = None,
     ) -> PluginAnswer[Any]:
         """Ask one plugin; `expected` is the type of its items, None if it returns nothing."""
+        call = self._caller(name, hook, arguments or {})
+        if seconds is not None:
+            call = partial(self._workers.call, call, seconds)
+        return self._judge(name, hook, expected, call)
+
+    def _judge(
+        self, name: str, hook: str, expected: Any, call: Callable[[], list[Any]]
+    ) -> PluginAnswer[Any]:
+        """Check one by one what a plugin's hook returns."""
         began = time.monotonic()
         failures: list[PluginFailure] = []
         items: list[Any] = []
         try:
-            for item in self._call(name, hook, arguments or {}, seconds):
+            for item in call():
                 error = _wrong_type(item, expected) or _flaw(item)
                 if error:
                     failures.append(PluginFailure(name, hook, error))
@@ -320,9 +350,9 @@ class Plugins:
             self._record(failure)
         return PluginAnswer(name, tuple(items), time.monotonic() - began, tuple(failures))
 
-    def _call(
-        self, name: str, hook: str, arguments: Mapping[str, Any], seconds: float | None
-    ) -> list[Any]:
+    def _caller(
+        self, name: str, hook: str, arguments: Mapping[str, Any]
+    ) -> Callable[[], list[Any]]:
         others = [plugin for other, plugin in self._manager.list_name_plugin() if other != name]
         caller = self._manager.subset_hook_caller(hook, remove_plugins=others)
 
@@ -334,7 +364,7 @@ class Plugins:
                 raise PluginError(f"returned more than {_MOST_ITEMS} items")
             return items
 
-        return call() if seconds is None else self._workers.call(call, seconds)
+        return call
 
     def _register(
         self,
@@ -406,6 +436,21 @@ class Plugins:
         )
 
 
+class _Stopwatch:
+    """How long each of several calls has taken that began together."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._ended: dict[str, float] = {}
+
+    def stop(self, name: str) -> None:
+        self._ended[name] = time.monotonic()
+
+    def seconds(self, name: str) -> float:
+        """Return until when `name` ran, or for how long it has been running."""
+        return self._ended.get(name, time.monotonic()) - self._began
+
+
 def _hook_names() -> tuple[str, ...]:
     return tuple(name for name in vars(hookspecs) if name.startswith("endoscope_"))
 
@@ -438,8 +483,9 @@ def _flaw(item: object) -> str:
             sound = levels and isinstance(principal, str)
         case Refused(reason):
             sound = isinstance(reason, str)
-        case ArchiveMember(group=group, slow=slow):
-            sound = isinstance(group, str) and isinstance(slow, bool)
+        case ArchiveMember(group=group, slow=slow, verbatim=verbatim):
+            flags = isinstance(slow, bool) and isinstance(verbatim, bool)
+            sound = isinstance(group, str) and flags
         case ManifestEntry(section, name, value):
             texts = isinstance(section, str) and isinstance(name, str)
             sound = texts and isinstance(value, str | int | float | None)

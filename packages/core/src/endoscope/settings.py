@@ -6,8 +6,8 @@ import difflib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -45,7 +45,7 @@ RESERVED_VARIABLES = frozenset(
     {"ENDOSCOPE_CONFIG", "ENDOSCOPE_RUN", "ENDOSCOPE_URL", "ENDOSCOPE_SECRET"}
 )
 # Plugins that exist, so that a section for one which is not installed can name its package.
-KNOWN_PLUGINS = ("auth", "memory", "export")
+KNOWN_PLUGINS = ("auth", "memory", "export", "process", "python")
 
 MASK = "********"
 _SECRET_NAME = re.compile(
@@ -152,12 +152,13 @@ class Settings:
     """Valid settings: core's, one section per plugin, and warnings about the rest.
 
     `effective` is the whole section as YAML for a person: defaults filled in, secrets
-    masked, references kept as they were written.
+    masked, references kept as they were written. `secrets` are the values behind the masks.
     """
 
     core: CoreSettings
     sections: Mapping[str, PluginSettings]
     effective: str
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
     warnings: tuple[Mistake, ...] = ()
 
 
@@ -212,6 +213,7 @@ def resolve(
         core=core,
         sections={name: getattr(valid, name) for name in plugins},
         effective=_effective(valid, merged),
+        secrets=frozenset(_secrets(valid.model_dump())),
         warnings=(*warnings, *_unknown_variables(model)),
     )
 
@@ -432,6 +434,21 @@ def _effective(valid: BaseModel, written: Mapping[str, Any]) -> str:
         dumped[name].pop("shared_secret", None)
     section = {configuration.SECTION: _masked(dumped, written)}
     return yaml.safe_dump({"plugins": section}, sort_keys=False, allow_unicode=True)
+
+
+def _secrets(value: Any, key: str = "") -> Iterator[str]:
+    """Yield every text below `value` that is a secret by its type or by its key's name."""
+    secret = _SECRET_NAME.search(key) is not None
+    if isinstance(value, SecretStr):
+        yield value.get_secret_value()
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from _secrets(item, key if secret else str(name))
+    elif isinstance(value, list | tuple | set | frozenset):
+        for item in value:
+            yield from _secrets(item, key)
+    elif isinstance(value, str) and secret and value:
+        yield value
 
 
 def _masked(value: Any, written: Any, key: str = "") -> Any:

@@ -17,7 +17,6 @@ from endoscope.workers import Job, Workers
 
 logger = logging.getLogger("endoscope.streams")
 
-_END = b""
 # No single chunk may take longer; what has its own limits (an export) stays below it.
 _CHUNK_SECONDS = 600.0
 _FILE_CHUNK = 256 * 1024
@@ -30,29 +29,28 @@ class BrokenStreamError(Exception):
 async def pull(workers: Workers, chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
     """Yield what `chunks` yields, made on a worker thread one chunk ahead of the client.
 
+    An empty chunk says that there is nothing yet: it is not passed on, but a client who has
+    left meanwhile is noticed.
+
     However this ends, `chunks.close()` is called, on a worker thread, once no `next()`
     runs any more: closing a generator while another thread is inside of it crashes
     CPython 3.11.7 and 3.12.1.
     """
     ahead = _submit(workers, chunks)
     try:
-        while chunk := await _outcome(ahead):
+        while (chunk := await _outcome(ahead)) is not None:
             ahead = _submit(workers, chunks)
-            yield chunk
+            if chunk:
+                yield chunk
     finally:
         ahead.when_done(lambda: _submit_close(workers, chunks))
 
 
-def _submit(workers: Workers, chunks: Iterator[bytes]) -> Job[bytes]:
-    return workers.submit(lambda: _next_chunk(chunks))
+def _submit(workers: Workers, chunks: Iterator[bytes]) -> Job[bytes | None]:
+    return workers.submit(lambda: next(chunks, None))
 
 
-def _next_chunk(chunks: Iterator[bytes]) -> bytes:
-    """Return the next chunk that is not empty, `_END` after the last."""
-    return next((chunk for chunk in chunks if chunk), _END)
-
-
-async def _outcome(job: Job[bytes]) -> bytes:
+async def _outcome(job: Job[bytes | None]) -> bytes | None:
     # Even for a chunk that is ready: a body that never really awaits keeps the loop from
     # everybody else for as long as the socket keeps up.
     await asyncio.sleep(0)

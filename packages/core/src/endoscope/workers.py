@@ -172,11 +172,19 @@ class Job(Generic[T]):
         return True
 
 
+def _give_way(niceness: int) -> None:
+    """Lower this thread's priority below that of the process, if it can be done by thread."""
+    if niceness and sys.platform == "linux":
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), own + niceness)
+
+
 class _Worker:
     """One thread of a pool: waits until it is given a job, and asks for the next after it."""
 
-    def __init__(self, pool: Workers, name: str) -> None:
+    def __init__(self, pool: Workers, name: str, niceness: int) -> None:
         self._pool = pool
+        self._niceness = niceness
         self._given = allocate_lock()
         self._given.acquire()
         self._job: Job[Any] | None = None
@@ -187,6 +195,7 @@ class _Worker:
         self._given.release()
 
     def _work(self) -> None:
+        _give_way(self._niceness)
         while True:
             self._given.acquire()
             job, self._job = self._job, None
@@ -202,12 +211,14 @@ class Workers:
 
     Jobs over the limit wait in order. At most `limit` abandoned jobs have their thread
     replaced; after that the pool shrinks, so that a plugin which always hangs cannot fill
-    the host with threads.
+    the host with threads. Threads of a `niceness` above 0 give way to the host's, by so many
+    steps of the scheduler's (Linux only).
     """
 
-    def __init__(self, name: str, limit: int) -> None:
+    def __init__(self, name: str, limit: int, niceness: int = 0) -> None:
         self._name = name
         self._limit = limit
+        self._niceness = niceness
         self._lock = allocate_lock()
         self._threads = 0
         self._idle: list[_Worker] = []
@@ -231,7 +242,10 @@ class Workers:
 
         Raises what it raises, and `TimeLimitError` when it is abandoned.
         """
-        job = self.submit(function)
+        return self.finish(self.submit(function), seconds)
+
+    def finish(self, job: Job[T], seconds: float) -> T:
+        """Wait for a job that was submitted, as `call` does."""
         if not job.wait(seconds):
             self._abandon(job)
             raise _late(seconds)
@@ -288,7 +302,7 @@ class Workers:
         if self._idle:
             self._idle.pop().give(job)
         elif self._threads < self._limit:
-            _Worker(self, f"endoscope-{self._name}").give(job)
+            _Worker(self, f"endoscope-{self._name}", self._niceness).give(job)
             self._threads += 1
         else:
             self._waiting.append(job)
