@@ -41,13 +41,20 @@ ORDER = [
     "doctor",
     "sizes",
     "top_view",
+    "preview_view",
     "cli",
 ]
 # Outside of the order: the public names, and what stands on them.
 ON_TOP = {"__init__", "__main__", "testing"}
 
 # What of ours each plugin may import beside core's root.
-PLUGINS = {"auth": set(), "memory": {"endoscope_profiles"}, "export": set()}
+PLUGINS = {
+    "auth": set(),
+    "memory": {"endoscope_profiles"},
+    "export": set(),
+    "process": set(),
+    "python": set(),
+}
 
 # What the packages that add commands import of core: the root, and these.
 FOR_COMMANDS = {"client", "directories", "errors", "saving", "service"}

@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-OURS = ("core", "auth", "profiles", "memory", "export", "report")
+OURS = ("core", "auth", "profiles", "memory", "export", "process", "python", "report")
 ATTACKERS = sorted(p.name for p in (ROOT / "tests" / "example_plugins").iterdir() if p.is_dir())
 SERVICE = "import time; time.sleep(60)"
 

@@ -30,9 +30,7 @@ _FIELD = re.compile(r"\{(\w+)\}")
 logger = logging.getLogger("endoscope.app")
 
 
-def build_app(
-    routes: Mapping[str, tuple[Route, ...]], workers: Workers, streams: Workers
-) -> Quart:
+def build_app(routes: Mapping[str, tuple[Route, ...]], workers: Workers, streams: Workers) -> Quart:
     """Build the app from routes by prefix: `{"/memory": (Route(...), ...)}`.
 
     Handlers run on `workers`; what they stream is made on `streams`.

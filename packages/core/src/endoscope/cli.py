@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
-from endoscope import added_commands, doctor, launch, top_view
+from endoscope import added_commands, doctor, launch, preview_view, top_view
 from endoscope.client import Client
 from endoscope.contributions import Problem
 from endoscope.errors import EndoscopeError
@@ -232,15 +232,19 @@ def download(name: str, output: Path | None, as_json: bool, **options: Any) -> N
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File or folder to write.")
 @click.option("--only", metavar="GROUPS", help="Only these groups of members, comma-separated.")
 @click.option("--without", metavar="GROUPS", help="All but these groups of members.")
+@click.option("--since", metavar="TIME", help="Only files changed since: 2h, 7d, an RFC 3339 time.")
+@click.option("--format", type=click.Choice(["tar.gz", "tar.zst"]), help="Kind of archive.")
+@click.option("--preview", is_flag=True, help="Only list what would be in it, and be masked.")
 @service_options
 @_json_option
-def export(
-    output: Path | None, only: str | None, without: str | None, as_json: bool, **options: Any
-) -> None:
+def export(output: Path | None, preview: bool, as_json: bool, **options: Any) -> None:
     """Download one archive with everything a person needs to find the fault."""
-    query = {"only": only, "without": without}
+    query = {name: options[name] for name in ("only", "without", "since", "format")}
     given = {name: value for name, value in query.items() if value}
-    _save(client_of(options), "/export", output, given, as_json=as_json)
+    if preview:
+        _show_preview(client_of(options).ask("GET", "/export", given | {"preview": "1"}), as_json)
+    else:
+        _save(client_of(options), "/export", output, given, as_json=as_json)
 
 
 @commands.command()
@@ -270,6 +274,13 @@ def _report(answer: Any, *, as_json: bool) -> None:
         _print_json(answer)
     else:
         click.echo(answer["message"])
+
+
+def _show_preview(answer: Any, as_json: bool) -> None:
+    if as_json:
+        _print_json(answer)
+    else:
+        Console(soft_wrap=True).print(*preview_view.parts(answer), sep="\n")
 
 
 def _save(

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from endoscope import preview_view
+
+ANSWER = {
+    "selection": {"only": None, "without": ["binary"], "since": "2026-03-01T12:00:00Z"},
+    "bytes": 57_700,
+    "redactions": {"key": 2, "url": 1},
+    "members": [
+        {
+            "path": "logs/[red]app.log",
+            "plugin": "logs",
+            "group": "logs",
+            "bytes": 57_700,
+            "content": "text",
+            "redactions": {"key": 2, "url": 1},
+            "truncated": False,
+        },
+        {
+            "path": "memory/growth.txt",
+            "plugin": "memory",
+            "group": "memory",
+            "bytes": None,
+            "content": None,
+            "redactions": None,
+            "truncated": False,
+        },
+    ],
+    "left_out": [
+        {"path": "router-binary", "plugin": "export", "group": "binary", "reason": "group"},
+        {"path": "logs/old.log", "plugin": "logs", "group": "logs", "reason": "older"},
+    ],
+    "failures": [
+        {"plugin": "logs", "path": "logs/x", "code": "vanished", "message": "it was gone"},
+        {"plugin": "slow", "path": None, "code": "timed_out", "message": "late"},
+    ],
+}
+
+
+def shown(answer):
+    out = io.StringIO()
+    Console(file=out, width=120).print(*preview_view.parts(answer), sep="\n")
+    return out.getvalue()
+
+
+def test_members_with_sizes_and_what_would_be_masked():
+    text = shown(ANSWER)
+    assert "57.7 kB" in text
+    assert "key 2, url 1" in text
+    assert "logs/[red]app.log" in text
+    assert "made on demand" in text
+
+
+def test_the_whole_and_what_will_be_missing():
+    text = shown(ANSWER)
+    assert "57.7 kB before compression; masked: key 2, url 1" in text
+    assert "left out: router-binary (group binary)" in text
+    assert "left out: logs/old.log (not changed since then)" in text
+    assert "failed: logs/x: it was gone (vanished)" in text
+    assert "failed: slow: late (timed_out)" in text
+
+
+def test_nothing_masked():
+    assert "masked: -" in shown({**ANSWER, "redactions": {}})
