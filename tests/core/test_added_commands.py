@@ -71,9 +71,10 @@ def test_one_that_cannot_be_loaded_says_why_when_run(installed, name, said):
     assert "It comes from added" in done.stderr
 
 
-def test_ours_names_its_package_where_it_is_not_installed(monkeypatch):
+@pytest.mark.parametrize("name", ["collect", "inspect", "report", "verify"])
+def test_ours_names_its_package_where_it_is_not_installed(monkeypatch, name):
     monkeypatch.setattr(added_commands, "entry_points", lambda **_: [])
-    command = added_commands.load("report")
+    command = added_commands.load(name)
     with pytest.raises(PluginError, match="not installed") as caught:
         command.main(["x.prof", "--open"], standalone_mode=False)
     assert caught.value.remedy == "pip install endoscope-report"

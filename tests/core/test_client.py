@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import http.server
 import os
 import socket
@@ -8,7 +9,7 @@ import threading
 import pytest
 
 from endoscope import Access, ByteStream, FileContent, Route
-from endoscope.client import Client, Target
+from endoscope.client import Client, Target, TransientError
 from endoscope.configuration import Configuration
 from endoscope.errors import ServiceError
 from endoscope.listener import Address
@@ -54,7 +55,8 @@ def stranger():
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            with contextlib.suppress(ConnectionError):  # of an answer that is not read to its end
+                self.wfile.write(body)
 
         def log_message(self, *_):
             pass
@@ -177,6 +179,37 @@ def test_somebody_else_answers(stranger, answer):
     assert "the diagnostics listener" in caught.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("status", "passes"), [(409, True), (503, True), (401, False), (404, False)]
+)
+@pytest.mark.parametrize(
+    "body", [b'{"error": "e", "remedy": "r", "code": "c"}', b"<html>", b"x" * 10**7]
+)
+def test_what_may_pass_by_itself_is_told_apart(stranger, status, passes, body):
+    stranger.answers = (status, body)
+    with pytest.raises(ServiceError) as caught:
+        Client(Target(Address("127.0.0.1", stranger.server_port))).ask("GET", "")
+    assert isinstance(caught.value, TransientError) is passes
+
+
+def test_a_service_that_says_nothing_is_given_up():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = Client(Target(Address("127.0.0.1", silent.getsockname()[1])), 0.2)
+        with pytest.raises(TransientError, match="timed out"):
+            client.ask("GET", "")
+
+
+def test_another_thread_can_end_what_is_waited_for():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = Client(Target(Address("127.0.0.1", silent.getsockname()[1])))
+        client.break_off()  # nothing to end yet
+        timer = threading.Timer(0.2, client.break_off)
+        timer.start()
+        with pytest.raises(TransientError):
+            client.ask("GET", "")
+        timer.join()
+
+
 # --- saving ---------------------------------------------------------------------------------------
 
 
@@ -200,6 +233,15 @@ def test_progress_is_told(connected, tmp_path):
     told.clear()
     client.save("/probe/stream", tmp_path / "x", progress=lambda *now: told.append(now))
     assert told[-1] == (2000, None)
+
+
+def test_a_download_is_told_its_name_and_length(connected):
+    client, content = connected
+    with client.download("/probe/file") as download:
+        assert (download.name, download.length) == ("dump.prof", content.stat().st_size)
+        assert b"".join(download.chunks) == content.read_bytes()
+    with client.download("/probe/stream") as download:
+        assert (download.name, download.length) == ("archive.tar.gz", None)
 
 
 @pytest.mark.parametrize("path", ["/probe/broken", "/probe/short"])

@@ -15,7 +15,7 @@ from endoscope.errors import PluginError
 GROUP = "endoscope.commands"
 
 # So that one which is not installed can name its package.
-_OURS = {"report": "endoscope-report"}
+_OURS = dict.fromkeys(("collect", "inspect", "report", "verify"), "endoscope-report")
 
 
 def names() -> list[str]:

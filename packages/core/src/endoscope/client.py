@@ -23,6 +23,8 @@ from endoscope.listener import Address, parse_address
 from endoscope.saving import written_whole
 
 _SECONDS = 60.0
+# Busy with the same for somebody else; starting, stopping or overloaded.
+_PASSING = frozenset({409, 503})
 _CHUNK = 256 * 1024
 _FILE_NAME = re.compile(r'filename="([A-Za-z0-9][A-Za-z0-9._-]*)"')
 # Addresses that mean "every interface" when listening, and how to reach them from here.
@@ -74,11 +76,32 @@ class Target:
         return cls(Address(host, address.port, address.path), secret, tls)
 
 
-class Client:
-    """Sends requests to one service. Every failure is a `ServiceError` with a remedy."""
+class TransientError(ServiceError):
+    """It may pass by itself: nobody listens, the transfer broke off, the service is busy."""
 
-    def __init__(self, target: Target) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """An answer as it arrives: the service's name for it, its chunks, and their bytes in all.
+
+    The name has no folder in it; `length` is None if nobody knows. The chunks can be taken once.
+    """
+
+    name: str
+    length: int | None
+    chunks: Iterator[bytes]
+
+
+class Client:
+    """Sends requests to one service. Every failure is a `ServiceError` with a remedy.
+
+    One that does not send a byte for `seconds` is given up.
+    """
+
+    def __init__(self, target: Target, seconds: float = _SECONDS) -> None:
         self._target = target
+        self._seconds = seconds
+        self._socket: socket.socket | None = None
 
     def ask(
         self,
@@ -122,38 +145,53 @@ class Client:
         data is written beside its final name and renamed once it is whole. `progress` is
         told the bytes so far and in all, None if nobody knows.
         """
-        with self._response("GET", path, query or {}) as response:
-            final = _destination(output, response)
+        with self.download(path, query) as download:
+            final = _destination(output, download.name)
+            done = 0
             with written_whole(final) as write:
-                for chunk, done in _chunks(response):
+                for chunk in download.chunks:
                     write(chunk)
-                    progress(done, response.length_in_all)
+                    done += len(chunk)
+                    progress(done, download.length)
         return final
+
+    @contextlib.contextmanager
+    def download(self, path: str, query: Mapping[str, str] | None = None) -> Iterator[Download]:
+        """Yield the answer to GET `path`; to take its chunks raises an error if it breaks off."""
+        with self._response("GET", path, query or {}) as response:
+            in_all: int | None = response.length
+            yield Download(_name(response), in_all, _chunks(response, in_all))
+
+    def break_off(self) -> None:
+        """End the request that another thread waits for; it gets a `ServiceError`."""
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     @contextlib.contextmanager
     def _response(
         self, method: str, path: str, query: Mapping[str, str], body: bytes | None = None
     ) -> Iterator[Any]:
-        connection = _connection(self._target)
+        connection = _connection(self._target, self._seconds)
         url = PREFIX + quote(path) + (f"?{urlencode(query)}" if query else "")
         try:
+            connection.connect()
+            self._socket = connection.sock
             connection.request(method, url, body, _credentials(self._target))
-            response: Any = connection.getresponse()
-            if response.status >= 400:
-                raise _refusal(response)
-            length = response.getheader("Content-Length")
-            response.length_in_all = int(length) if length else None
-            yield response
+            with connection.getresponse() as response:
+                if response.status >= 400:
+                    raise _refusal(response)
+                yield response
+        except (http.client.IncompleteRead, ssl.SSLEOFError) as error:
+            raise _broken_off(self._target) from error
         except ssl.SSLError as error:
             raise ServiceError(
                 f"{self._target.address}: no secure connection: {error}",
                 remedy="Give the authority's certificate with --ca.",
             ) from error
-        except http.client.IncompleteRead as error:
-            raise _broken_off(self._target) from error
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise ServiceError(
+            raise TransientError(
                 f"{self._target.address}: {reason}",
                 remedy="Is the service running, and diagnostics enabled in it? "
                 "`endoscope doctor` looks at its configuration.",
@@ -162,18 +200,21 @@ class Client:
             connection.close()
 
 
-def _chunks(response: Any) -> Iterator[tuple[bytes, int]]:
+def _chunks(response: Any, in_all: int | None) -> Iterator[bytes]:
     done = 0
     while chunk := response.read(_CHUNK):
         done += len(chunk)
-        yield chunk, done
-    if response.length_in_all is not None and done != response.length_in_all:
-        raise http.client.IncompleteRead(b"", response.length_in_all - done)
+        yield chunk
+    if in_all is not None and done != in_all:
+        raise http.client.IncompleteRead(b"", in_all - done)
 
 
-def _destination(output: Path | None, response: Any) -> Path:
+def _name(response: Any) -> str:
     match = _FILE_NAME.search(response.getheader("Content-Disposition") or "")
-    name = match[1] if match else "download"
+    return match[1] if match else "download"
+
+
+def _destination(output: Path | None, name: str) -> Path:
     if output is None:
         return Path(name)
     return output / name if output.is_dir() else output
@@ -188,19 +229,21 @@ def _credentials(target: Target) -> dict[str, str]:
 
 
 def _refusal(response: Any) -> ServiceError:
+    kind = TransientError if response.status in _PASSING else ServiceError
     try:
-        body = json.loads(response.read())
-        return ServiceError(body["error"], remedy=body["remedy"], code=body["code"])
+        body = json.loads(response.read(_CHUNK))
+        return kind(str(body["error"]), remedy=str(body["remedy"]), code=str(body["code"]))
     except (ValueError, KeyError, TypeError):
-        return _stranger(f"answered with status {response.status}, and not as Endoscope would")
+        said = f"answered with status {response.status}, and not as Endoscope would"
+        return _stranger(said, kind)
 
 
-def _stranger(message: str) -> ServiceError:
-    return ServiceError(message, remedy="Is this the address of the diagnostics listener?")
+def _stranger(message: str, kind: type[ServiceError] = ServiceError) -> ServiceError:
+    return kind(message, remedy="Is this the address of the diagnostics listener?")
 
 
-def _broken_off(target: Target) -> ServiceError:
-    return ServiceError(
+def _broken_off(target: Target) -> TransientError:
+    return TransientError(
         f"{target.address}: the transfer broke off before its end",
         remedy="Ask again; the service's log says what happened.",
     )
@@ -217,12 +260,12 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def _connection(target: Target) -> http.client.HTTPConnection:
+def _connection(target: Target, seconds: float) -> http.client.HTTPConnection:
     address = target.address
     if address.path:
-        return _UnixConnection(address.path, _SECONDS)
+        return _UnixConnection(address.path, seconds)
     if target.tls is not None:
         return http.client.HTTPSConnection(
-            address.host, address.port, timeout=_SECONDS, context=target.tls
+            address.host, address.port, timeout=seconds, context=target.tls
         )
-    return http.client.HTTPConnection(address.host, address.port, timeout=_SECONDS)
+    return http.client.HTTPConnection(address.host, address.port, timeout=seconds)

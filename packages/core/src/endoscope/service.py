@@ -32,14 +32,9 @@ def config_option(function: Command) -> Command:
     )(function)
 
 
-def service_options(function: Command) -> Command:
-    """Add the options that say which service is asked: by address, or by its configuration."""
+def access_options(function: Command) -> Command:
+    """Add the options that say how to be let in: `--secret`, `--secret-file`, `--ca`."""
     options = [
-        click.option(
-            "--url",
-            envvar="ENDOSCOPE_URL",
-            help="Address: http://host:port, https://host:port or unix:/path.  [ENDOSCOPE_URL]",
-        ),
         click.option(
             "--secret",
             envvar="ENDOSCOPE_SECRET",
@@ -56,7 +51,17 @@ def service_options(function: Command) -> Command:
     ]
     for option in options:
         function = option(function)
-    return config_option(function)
+    return function
+
+
+def service_options(function: Command) -> Command:
+    """Add the options that say which service is asked: by address, or by its configuration."""
+    url = click.option(
+        "--url",
+        envvar="ENDOSCOPE_URL",
+        help="Address: http://host:port, https://host:port or unix:/path.  [ENDOSCOPE_URL]",
+    )
+    return config_option(access_options(url(function)))
 
 
 def configuration_of(config: Path | None) -> Configuration:
@@ -66,18 +71,29 @@ def configuration_of(config: Path | None) -> Configuration:
 
 def client_of(options: Mapping[str, Any]) -> Client:
     """Return a client of the service that the values of `service_options` mean."""
-    secret, secret_file = options["secret"], options["secret_file"]
-    if secret is None and secret_file is not None:
-        try:
-            secret = secret_file.read_text(encoding="utf-8").removesuffix("\n")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-            raise EndoscopeError(
-                f"{secret_file}: cannot be read: {reason}", remedy="Put the secret into it."
-            ) from error
+    secret = secret_of(options)
     if options["url"]:
         return Client(Target.from_url(options["url"], secret, options["ca"]))
     return Client(Target.from_configuration(configuration_of(options["config"]), secret))
+
+
+def secret_of(options: Mapping[str, Any]) -> str | None:
+    """Return the secret that the values of `access_options` mean; None if they mean none."""
+    secret: str | None = options["secret"]
+    if secret is None and options["secret_file"] is not None:
+        return read_secret(options["secret_file"])
+    return secret
+
+
+def read_secret(file: Path) -> str:
+    """Return the secret in a file, without the end of its line. Raises `EndoscopeError`."""
+    try:
+        return file.read_text(encoding="utf-8").removesuffix("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise EndoscopeError(
+            f"{file}: cannot be read: {reason}", remedy="Put the secret into it."
+        ) from error
 
 
 def is_dump_name(name: str) -> bool:

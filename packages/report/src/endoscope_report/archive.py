@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import tarfile
 import tempfile
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol, cast
-
-import zstandard
+from typing import BinaryIO, Protocol
 
 from endoscope.errors import EndoscopeError
 from endoscope.service import is_dump_name
+from endoscope_report.byte_stream import DamageError, opened
+from endoscope_report.manifest import MANIFEST_JSON
+from endoscope_report.tar_reader import Member, TarReader
 
-_MANIFEST = "manifest.json"
-_PIECE_BYTES = 1 << 20
 _MOST_MEMBERS = 10_000
 _MOST_BYTES = 64 << 30
 _DUMPS = "memory/"
 _BINARIES = "binaries/"
-_DAMAGED = (EOFError, zlib.error, tarfile.TarError, zstandard.ZstdError)
-_GZIP, _ZSTD, _TAR_AT, _TAR = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", 257, b"ustar"
+_TAR_AT, _TAR = 257, b"ustar"
 
 
 class Writable(Protocol):
@@ -67,33 +63,11 @@ def is_archive(path: Path) -> bool:
     Raises `EndoscopeError` if it cannot be read.
     """
     try:
-        with path.open("rb") as file, _decompressed(file) as content:
+        with opened(path) as content:
             head = content.read(_TAR_AT + len(_TAR))
-    except _DAMAGED:
+    except DamageError:
         return False
-    except OSError as error:
-        if error.errno is None:  # gzip says so of what is none
-            return False
-        raise EndoscopeError(
-            f"{path}: cannot be read: {error.strerror}", remedy="Name another file."
-        ) from error
     return head[_TAR_AT:] == _TAR
-
-
-@contextmanager
-def _decompressed(file: BinaryIO) -> Iterator[BinaryIO]:
-    import gzip
-
-    magic = file.read(4)
-    file.seek(0)
-    if magic.startswith(_GZIP):
-        with gzip.open(file) as content:
-            yield cast("BinaryIO", content)
-    elif magic == _ZSTD:
-        with zstandard.ZstdDecompressor().stream_reader(file) as content:
-            yield cast("BinaryIO", content)
-    else:
-        yield file
 
 
 def _unpacked(path: Path, folder: Path) -> Archive:
@@ -102,26 +76,19 @@ def _unpacked(path: Path, folder: Path) -> Archive:
     binaries.mkdir()
     complete = False
     try:
-        with path.open("rb") as file, _decompressed(file) as content:
+        with opened(path) as stream:
             unpacked = _Unpacked(path)
-            for member, data in _members(content):
-                complete = complete or member.name == _MANIFEST
-                if _is_dump(member.name):
+            for member, content in TarReader(stream):
+                complete = complete or member.path == MANIFEST_JSON
+                if _is_dump(member):
                     unpacked.add(member)
-                    dumps[member.name.removeprefix(_DUMPS)] = _written(data, folder)
-                elif _is_binary(member.name):
+                    dumps[member.path.removeprefix(_DUMPS)] = _written(content, folder)
+                elif _is_binary(member):
                     unpacked.add(member)
-                    _written(data, binaries)
-    except (*_DAMAGED, OSError):
+                    _written(content, binaries)
+    except DamageError:
         complete = False
     return Archive(path, dumps, binaries, complete)
-
-
-def _members(content: BinaryIO) -> Iterator[tuple[tarfile.TarInfo, BinaryIO]]:
-    with tarfile.open(fileobj=content, mode="r|") as archive:
-        for member in archive:
-            if member.isfile() and not member.issparse() and (data := archive.extractfile(member)):
-                yield member, cast("BinaryIO", data)
 
 
 class _Unpacked:
@@ -132,7 +99,7 @@ class _Unpacked:
         self._members = 0
         self._bytes = 0
 
-    def add(self, member: tarfile.TarInfo) -> None:
+    def add(self, member: Member) -> None:
         self._members += 1
         self._bytes += member.size
         if self._members > _MOST_MEMBERS or self._bytes > _MOST_BYTES:
@@ -143,18 +110,21 @@ class _Unpacked:
             )
 
 
-def _is_dump(name: str) -> bool:
-    return name.startswith(_DUMPS) and is_dump_name(name.removeprefix(_DUMPS))
+def _is_dump(member: Member) -> bool:
+    name = member.path.removeprefix(_DUMPS)
+    return member.is_file and name != member.path and is_dump_name(name)
 
 
-def _is_binary(name: str) -> bool:
-    return name.startswith(_BINARIES) or ("/" not in name and name.endswith("-binary"))
+def _is_binary(member: Member) -> bool:
+    path = member.path
+    named = path.startswith(_BINARIES) or ("/" not in path and path.endswith("-binary"))
+    return member.is_file and named
 
 
-def _written(data: BinaryIO, folder: Path) -> Path:
+def _written(content: Iterable[bytes], folder: Path) -> Path:
     """Write to a file with a name of ours: those in an archive may say anything."""
     with tempfile.NamedTemporaryFile(dir=folder, delete=False, buffering=0) as file:
-        while piece := data.read(_PIECE_BYTES):
+        for piece in content:
             with _writing(folder):
                 _write_all(file, piece)
     return Path(file.name)

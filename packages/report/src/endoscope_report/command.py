@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,6 +33,7 @@ from endoscope_profiles.views import (
 from endoscope_report import native_names, symbol_cache
 from endoscope_report.binaries import Places
 from endoscope_report.dumps import Dump, Dumps
+from endoscope_report.output import printing
 
 # Text goes to the terminal; these are for other programs.
 _FILES = ("flamegraph", "pprof", "speedscope")
@@ -239,13 +239,5 @@ def _hand_over(made: _Made, options: dict[str, Any], inputs: Iterable[Path]) -> 
 
 
 def _print(chunks: Iterable[bytes]) -> None:
-    try:
+    with printing():
         sys.stdout.buffer.writelines(chunks)
-        sys.stdout.buffer.flush()
-    except OSError as error:
-        # Python shall not flush once more when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):  # which is `| head` that has seen enough
-            raise EndoscopeError(
-                f"The report cannot be written: {error.strerror}", remedy="Name a file: --output."
-            ) from error
