@@ -46,12 +46,14 @@ say "See where things stand"
 step endoscope status
 step endoscope dumps
 
-say "One archive with everything"
+say "One archive with everything; first, what would be in it and be masked in it"
+step endoscope export --preview
 step endoscope export --output "$results"
 archive=$(ls "$results"/*.tar.gz)
-step tar -tzf "$archive"
-printf '\n$ tar -xOzf %s manifest.txt\n' "$archive"
-tar -xOzf "$archive" manifest.txt
+
+say "Is it whole? What does it say?"
+step endoscope verify "$archive"
+step endoscope inspect "$archive"
 
 say "Its newest dump as a flame graph, for a browser, and as a table"
 step endoscope report "$archive" --format flamegraph --output "$results"

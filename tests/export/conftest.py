@@ -41,7 +41,8 @@ class SmallCore:
     hook_failures: dict[str, list[PluginFailure]] = field(default_factory=dict)
     hook_seconds: dict[str, float] = field(default_factory=dict)
     load_failures: list[PluginFailure] = field(default_factory=list)
-    yaml: str = "service_name: router\nshared_secret: '***'\n"
+    secret_values: frozenset[str] = frozenset({"test-secret-123"})
+    yaml: str = "service_name: router\nshared_secret: '********'\n"
 
     def archive_members(self, seconds: float) -> tuple[PluginAnswer[ArchiveMember], ...]:
         names = sorted(self.contributed.keys() | self.hook_failures.keys())
@@ -75,6 +76,9 @@ class SmallCore:
 
     def configuration(self) -> str:
         return self.yaml
+
+    def secrets(self) -> frozenset[str]:
+        return self.secret_values
 
     def call_within(self, seconds: float, function: Callable[[], Any]) -> Any:
         outcome: list[Any] = []

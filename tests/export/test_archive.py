@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
@@ -15,6 +16,7 @@ import zlib
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from endoscope import ArchiveMember, ManifestEntry, PluginFailure
 from endoscope_export import archive, manifest
@@ -346,3 +348,211 @@ def test_the_first_entry_is_there_before_anything_slow_is_done(export, core):
     tar = zlib.decompressobj(31).decompress(first)
     assert tar.startswith(b"config/router.yaml\0")
     assert b"memory/at-hand\0" in tar
+
+
+# --- secrets -------------------------------------------------------------------------------------
+
+
+def test_secrets_are_masked_in_text_and_counted_by_rule_and_file(make_export, core):
+    core.contributed["logs"] = [
+        ArchiveMember("a.log", b"sent test-secret-123 to http://bob:pw-of-bob@host/\n", "logs"),
+        ArchiveMember("b.log", lambda: b"order cust-12345678 came\n", "logs"),
+    ]
+    export = make_export(redact={"customer": "cust-[0-9]{8}"})
+    files, document = export.unpacked(), export.manifest()
+    assert files["logs/a.log"] == b"sent ******** to http://bob:********@host/\n"
+    assert files["logs/b.log"] == b"order ******** came\n"
+    redactions = {row["path"]: row["redactions"] for row in document["members"]}
+    assert redactions["logs/a.log"] == {"secret": 1, "url": 1}
+    assert redactions["logs/b.log"] == {"customer": 1}
+    assert document["redactions"] == {"customer": 1, "secret": 1, "url": 1}
+
+
+def test_binary_and_verbatim_content_is_sent_as_it_is(export, core):
+    elf, dump = b"\x7fELF\0 test-secret-123", b"heap_v2/1\n password=x\n"
+    core.contributed["any"] = [
+        ArchiveMember("binary", elf, "any"),
+        ArchiveMember("a.prof", dump, "any", verbatim=True),
+    ]
+    files, document = export.unpacked(), export.manifest()
+    assert (files["any/binary"], files["any/a.prof"]) == (elf, dump)
+    kinds = {row["path"]: row["content"] for row in document["members"]}
+    assert kinds["any/binary"] == kinds["any/a.prof"] == "binary"
+    assert kinds["config/router.yaml"] == kinds["manifest.txt"] == "text"
+
+
+def test_what_plugins_say_in_the_manifest_is_masked_too(export, core):
+    core.contributed["bad"] = [ArchiveMember("x", failing_with_secret, "bad")]
+    core.entries["bad"] = [
+        ManifestEntry("db", "password", "hunter2-hunter2"),
+        ManifestEntry("db", "url", "postgres://bob:pw-of-bob@host/db"),
+        ManifestEntry("db", "connections", 5),
+    ]
+    failure = PluginFailure("worse", "endoscope_start", "no test-secret-123 here")
+    core.load_failures = [failure]
+    core.hook_failures["bad"] = [
+        PluginFailure("bad", "endoscope_archive_members", "Bearer dGVzdC1zZWNyZXQtMTIz refused")
+    ]
+    files = export.unpacked()
+    whole = files["manifest.json"] + files["manifest.txt"]
+    for secret in (b"hunter2", b"pw-of-bob", b"test-secret-123", b"dGVzdC1zZWNyZXQtMTIz"):
+        assert secret not in whole
+    entries = {row["name"]: row["value"] for row in json.loads(files["manifest.json"])["entries"]}
+    assert entries == {
+        "password": "********",
+        "url": "postgres://bob:********@host/db",
+        "connections": 5,
+    }
+
+
+def failing_with_secret():
+    raise ValueError("cannot log in with password=hunter2-hunter2")
+
+
+# --- limits --------------------------------------------------------------------------------------
+
+
+def test_of_large_text_the_end_is_there_and_a_large_binary_is_not(make_export, core):
+    lines = b"".join(b"line %d\n" % number for number in range(1000))
+    add(core, "any", ("a.log", lines), ("b.bin", b"\1\0" * 101), ("c.log", b"short\n"))
+    export = make_export(max_file_bytes=200)
+    files, document = export.unpacked(), export.manifest()
+    cut = files["any/a.log"]
+    assert len(cut) <= 200
+    assert lines.endswith(b"\n" + cut)
+    assert files["any/c.log"] == b"short\n"
+    assert "any/b.bin" not in files
+    told = {row["path"]: row["code"] for row in document["failures"]}
+    assert told["any/a.log"] == "truncated"
+    assert told["any/b.bin"] == "too_large"
+
+
+def test_an_archive_of_a_limited_size_takes_what_still_fits(make_export, core):
+    config = len(core.yaml)
+    add(core, "memory", ("a", b"\1\0" * 30), ("b", b"\1\0" * 30), ("c", b"\1\0" * 5))
+    export = make_export(max_archive_bytes=config + 100)
+    files, document = export.unpacked(), export.manifest()
+    assert {"memory/a", "memory/c"} <= files.keys()
+    assert "memory/b" not in files
+    assert failures(document, "path", "code") == [("memory/b", "too_large")]
+
+
+def test_a_full_archive_still_has_its_manifest(make_export, core):
+    add(core, "memory", ("a", b"x"))
+    document = make_export(max_archive_bytes=len(core.yaml)).manifest()
+    assert failures(document, "path", "code") == [("memory/a", "archive_full")]
+
+
+def test_when_its_time_is_over_the_archive_ends_with_its_manifest(make_export, core):
+    add(core, "any", ("a", lambda: time.sleep(0.2) or b"late"), ("b", lambda: b"never"))
+    document = make_export(export_seconds=0.1).manifest()
+    codes = dict(failures(document, "path", "code"))
+    assert codes == {"any/a": "timed_out", "any/b": "out_of_time"}
+    assert document["complete"] is True
+
+
+# --- since ---------------------------------------------------------------------------------------
+
+
+def test_files_that_were_not_changed_since_are_left_out(make_export, core, tmp_path):
+    for name, age in (("new", 60), ("old", 7200)):
+        (tmp_path / name).write_text(name)
+        os.utime(tmp_path / name, (time.time() - age, time.time() - age))
+    add(
+        core,
+        "logs",
+        ("new", tmp_path / "new"),
+        ("old", tmp_path / "old"),
+        ("opened", (tmp_path / "old").open),
+        ("made", lambda: b"made now"),
+    )
+    export = make_export(include_binary=True)
+    files = export.unpacked(since="1h")
+    assert {"logs/new", "logs/made", "router-binary", "config/router.yaml"} <= files.keys()
+    left_out = json.loads(files["manifest.json"])["left_out"]
+    assert [(row["path"], row["reason"]) for row in left_out] == [
+        ("logs/opened", "older"),
+        ("logs/old", "older"),
+    ]
+    assert json.loads(files["manifest.json"])["selection"]["since"] is not None
+
+
+# --- kept streams --------------------------------------------------------------------------------
+
+
+def before_manifests(data):
+    """Return the tar up to the manifests, which tell times."""
+    tar = gzip.decompress(data)
+    return tar[: tar.index(b"manifest.txt\0")]
+
+
+@pytest.fixture
+def large(core, tmp_path):
+    """Contribute a dump that is worth being kept, and two that are not, around it."""
+    path = tmp_path / "large.prof"
+    path.write_bytes(os.urandom(3_000_000))
+    core.contributed["memory"] = [
+        ArchiveMember("a.txt", b"before", "memory"),
+        ArchiveMember("large.prof", path, "memory", verbatim=True),
+        ArchiveMember("z.prof", b"after", "memory", verbatim=True),
+    ]
+    return path
+
+
+def kept(folder):
+    return [path for path in folder.iterdir() if path.suffix == ".gz"]
+
+
+def test_a_large_file_is_compressed_once(export, core, large, tmp_path):
+    first = export.download()
+    (stream,) = kept(tmp_path)
+    written = stream.stat().st_mtime_ns
+    os.utime(stream, (1, 1))
+    second = export.download()
+    assert before_manifests(second) == before_manifests(first)
+    assert [path.name for path in kept(tmp_path)] == [stream.name]
+    assert stream.stat().st_mtime > 1  # it was used
+    assert written != stream.stat().st_mtime_ns
+    manifests = [json.loads(_files(each)["manifest.json"])["members"] for each in (first, second)]
+    shas = [{row["path"]: row["sha256"] for row in rows} for rows in manifests]
+    assert shas[0]["memory/large.prof"] == shas[1]["memory/large.prof"]
+    assert shas[1]["memory/large.prof"] == hashlib.sha256(large.read_bytes()).hexdigest()
+
+
+def _files(data):
+    with tarfile.open(fileobj=io.BytesIO(data)) as opened:
+        return {member.name: opened.extractfile(member).read() for member in opened}
+
+
+def test_a_file_that_was_written_anew_is_compressed_anew(export, large):
+    export.download()
+    large.write_bytes(b"heap_v2/1\n" * 200_000)
+    assert export.unpacked()["memory/large.prof"] == large.read_bytes()
+
+
+def test_a_file_that_changed_while_it_was_sent_is_not_kept(export, large, tmp_path):
+    chunks = export.stream().chunks
+    next(chunks)
+    large.write_bytes(b"changed\n" * 300_000)
+    assert b"".join(chunks)
+    os.truncate(large, 100)
+    assert export.unpacked()["memory/large.prof"] == large.read_bytes()
+
+
+def test_nothing_is_kept_if_so_set_nor_of_an_archive_that_was_given_up(
+    make_export, large, tmp_path
+):
+    assert make_export(keep_compressed_bytes=0).unpacked()["memory/large.prof"]
+    chunks = make_export().stream().chunks
+    for _ in range(2):
+        next(chunks)
+    chunks.close()
+    assert kept(tmp_path) == []
+
+
+def test_zstd_is_one_stream(export, large, tmp_path):
+    data = export.download(format="tar.zst")
+    tar = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data)).read()
+    with tarfile.open(fileobj=io.BytesIO(tar)) as opened:
+        assert opened.getnames()[-1] == "manifest.json"
+    assert kept(tmp_path) == []

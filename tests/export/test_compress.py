@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import gzip
+import io
 import random
 import zlib
 
+import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from endoscope_export.compress import CHUNK_BYTES, FED_BYTES, Gzip, compressed
-from endoscope_export.tar_stream import FLUSH
+from endoscope_export.compress import CHUNK_BYTES, FED_BYTES, FORMATS, Gzip, Zstd, compressed
+from endoscope_export.pieces import FLUSH, Compressed, Cut, Pause
 
 NOISE = random.Random(5).randbytes(1 << 20)  # noqa: S311 - incompressible, and the same each time
 
@@ -17,11 +20,55 @@ def generated(pieces):
     yield from pieces
 
 
+def unzstd(data):
+    return zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data)).read()
+
+
+READERS = {Gzip: gzip.decompress, Zstd: unzstd}
+
+
+@pytest.mark.parametrize("compressor", READERS)
 @given(st.lists(st.binary(max_size=500)))
-def test_any_pieces_come_back_and_no_chunk_is_empty(pieces):
-    chunks = list(compressed(generated(pieces), Gzip()))
-    assert all(chunks)
-    assert gzip.decompress(b"".join(chunks)) == b"".join(pieces)
+def test_any_pieces_come_back(compressor, pieces):
+    chunks = compressed(generated(pieces), compressor())
+    assert READERS[compressor](b"".join(chunks)) == b"".join(pieces)
+
+
+def test_a_pause_lets_the_caller_stop_and_lets_nothing_out():
+    chunks = compressed(generated([b"x", Pause(), FLUSH, Pause()]), Gzip())
+    assert next(chunks) == b""
+    assert zlib.decompressobj(31).decompress(next(chunks)) == b"x"
+    assert next(chunks) == b""
+
+
+@given(st.lists(st.binary(max_size=50) | st.just(Cut()), max_size=20))
+def test_cuts_make_streams_that_are_one_to_a_reader(pieces):
+    whole = b"".join(compressed(generated(pieces), Gzip()))
+    data = b"".join(piece for piece in pieces if isinstance(piece, bytes))
+    assert whole == b"" if not data else gzip.decompress(whole) == data
+
+
+def test_a_copy_is_the_stream_between_two_cuts_and_can_be_sent_again_in_its_place():
+    copy = bytearray()
+    first = [b"before", Cut(copy.extend), NOISE, b"end", Cut(), b"after"]
+    whole = b"".join(compressed(generated(first), Gzip()))
+    assert gzip.decompress(bytes(copy)) == NOISE + b"end"
+    again = [b"before", Cut(), Compressed(bytes(copy)), Cut(), b"after"]
+    assert b"".join(compressed(generated(again), Gzip())) == whole
+
+
+def test_zstd_tells_of_damage():
+    whole = bytearray(b"".join(compressed(generated([NOISE]), Zstd())))
+    whole[-1] ^= 1
+    with pytest.raises(zstandard.ZstdError):
+        unzstd(bytes(whole))
+
+
+def test_only_formats_whose_readers_all_read_on_are_cut():
+    assert {name: form.many_streams for name, form in FORMATS.items()} == {
+        "tar.gz": True,
+        "tar.zst": False,
+    }
 
 
 def test_the_header_holds_no_time_and_no_name():
@@ -29,8 +76,9 @@ def test_the_header_holds_no_time_and_no_name():
     assert chunk[:8] == b"\x1f\x8b\x08\x00\x00\x00\x00\x00"
 
 
-def test_the_same_input_gives_the_same_bytes():
-    runs = [b"".join(compressed(generated([NOISE, FLUSH, b"x"]), Gzip())) for _ in range(2)]
+@pytest.mark.parametrize("compressor", READERS)
+def test_the_same_input_gives_the_same_bytes(compressor):
+    runs = [b"".join(compressed(generated([NOISE, FLUSH, b"x"]), compressor())) for _ in range(2)]
     assert runs[0] == runs[1]
 
 
@@ -38,6 +86,12 @@ def test_a_flush_lets_everything_out_at_once():
     chunks = compressed(generated([b"first entry", FLUSH, b"rest"]), Gzip())
     first = next(chunks)
     assert zlib.decompressobj(31).decompress(first) == b"first entry"
+
+
+def test_a_flush_of_zstd_lets_everything_out_at_once():
+    chunks = compressed(generated([b"first entry", FLUSH, b"rest"]), Zstd())
+    first = next(chunks)
+    assert zstandard.ZstdDecompressor().decompressobj().decompress(first) == b"first entry"
 
 
 def test_chunks_are_of_about_one_size():

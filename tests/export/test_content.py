@@ -230,3 +230,22 @@ def test_a_file_that_comes_just_before_the_time_limit_is_closed_too(tmp_path):
         raise TimeLimitError("took longer than 0 s")
 
     assert refused(lambda: (tmp_path / "file").open("rb"), too_late).code == "timed_out"
+
+
+# --- files without a size ------------------------------------------------------------------------
+
+
+def test_what_the_kernel_makes_up_is_read_at_once():
+    content = open_source(Path("/proc/self/limits"), at_once)
+    assert content.size > 100
+    assert content.modified is None
+    room = bytearray(content.size)
+    assert content.read_into(memoryview(room), 0) == content.size
+    assert b"Max open files" in room
+
+
+def test_an_empty_file_is_empty(tmp_path):
+    (tmp_path / "empty").touch()
+    content = open_source(tmp_path / "empty", at_once)
+    assert content.size == 0
+    content.close()

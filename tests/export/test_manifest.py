@@ -29,7 +29,7 @@ HOST = HostIdentity(
 FULL = Manifest(
     made=1_700_000_060.5,
     host=HOST,
-    selection=Selection(frozenset({"memory"}), frozenset({"binary"})),
+    selection=Selection(frozenset({"memory"}), frozenset({"binary"}), 1_699_999_200.0),
     plugins=(
         PluginRow(
             PluginReport(
@@ -40,9 +40,16 @@ FULL = Manifest(
         ),
     ),
     entries=(EntryRow("memory", "heap", "active", True),),
-    members=(MemberRow("memory/\udcff", 3, "0" * 64, None, "memory", "memory", 0.5, False),),
+    members=(
+        MemberRow(
+            "memory/\udcff", 3, "0" * 64, None, "memory", "memory", 0.5, False, "text", {"key": 2}
+        ),
+    ),
     failures=(FailureRow("memory", "memory/x", "vanished", "gone"),),
-    left_out=(LeftOut("router-binary", "export", "binary"),),
+    left_out=(
+        LeftOut("router-binary", "export", "binary"),
+        LeftOut("memory/old.prof", "memory", "memory", "older"),
+    ),
 )
 
 
@@ -61,7 +68,13 @@ def test_the_json_holds_the_facts():
     assert document["complete"] is True
     assert (document["made"], document["timestamp"]) == ("2023-11-14T22:14:20Z", 1_700_000_060)
     assert document["uptime_seconds"] == 60.5
-    assert document["selection"] == {"only": ["memory"], "without": ["binary"]}
+    assert document["selection"] == {
+        "only": ["memory"],
+        "without": ["binary"],
+        "since": "2023-11-14T22:00:00Z",
+    }
+    assert document["redactions"] == document["members"][0]["redactions"] == {"key": 2}
+    assert document["left_out"][1]["reason"] == "older"
     assert document["members"][0]["path"] == "memory/\udcff"
     assert document["plugins"][0]["timed_out"] is True
 

@@ -20,7 +20,18 @@ HOST = HostIdentity(
 )
 EMPTY = Manifest(1_700_000_060.0, HOST, Selection())
 REPORT = PluginReport("memory", "endoscope-memory", "0.1.0", ("endoscope_routes",), ())
-ROW = MemberRow("memory/a", 3, "0" * 64, "2023-11-14T22:13:20Z", "memory", "memory", 0.5, False)
+ROW = MemberRow(
+    "memory/a",
+    3,
+    "0" * 64,
+    "2023-11-14T22:13:20Z",
+    "memory",
+    "memory",
+    0.5,
+    False,
+    "text",
+    {"key": 2, "url": 1},
+)
 
 
 def text(**facts):
@@ -69,15 +80,20 @@ def test_files_failures_and_what_was_not_asked_for_are_listed():
             FailureRow("memory", "memory/a", "truncated", "it shrank"),
             FailureRow("slow", None, "timed_out", "late"),
         ),
-        left_out=(LeftOut("router-binary", "export", "binary"),),
-        selection=Selection(frozenset({"memory"}), frozenset({"binary"})),
+        left_out=(
+            LeftOut("router-binary", "export", "binary"),
+            LeftOut("memory/old", "memory", "memory", "older"),
+        ),
+        selection=Selection(frozenset({"memory"}), frozenset({"binary"}), 1_600_000_000.0),
     )
-    assert "  3      2023-11-14T22:13:20Z  memory  0.500    memory/a (cut)\n" in shown
+    assert "  3      2023-11-14T22:13:20Z  memory  0.500    text     memory/a (cut)\n" in shown
     assert f"\n{'0' * 64}  memory/a\n" in shown
     assert "  memory/a     truncated  it shrank\n" in shown
     assert "  plugin slow  timed_out  late\n" in shown
     assert "  router-binary  group binary\n" in shown
-    assert "only memory without binary" in shown
+    assert "  memory/old     not changed since then\n" in shown
+    assert "only memory without binary since 2020-09-13T12:26:40Z" in shown
+    assert "\nMasked in text, by rule\n  memory/a  key 2, url 1\n" in shown
 
 
 def test_nothing_in_it_moves_the_cursor():

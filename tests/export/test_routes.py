@@ -12,7 +12,13 @@ def test_one_route_that_only_looks(export):
     (route,) = export.plugin.endoscope_routes()
     assert (route.method, route.path, route.access) == ("GET", "", Access.READ)
     choices = {parameter.name: parameter.choices for parameter in route.parameters}
-    assert choices == {"only": (), "without": (), "format": ("tar.gz",)}
+    assert choices == {
+        "only": (),
+        "without": (),
+        "since": (),
+        "format": ("tar.gz", "tar.zst"),
+        "preview": ("1",),
+    }
 
 
 def test_the_archive_is_named_after_the_service_and_the_time(export):

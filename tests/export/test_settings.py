@@ -10,8 +10,14 @@ def test_defaults():
     settings = ExportSettings()
     assert settings.model_dump() == {
         "contributor_seconds": 30.0,
+        "export_seconds": 600.0,
+        "max_file_bytes": None,
+        "max_archive_bytes": None,
         "include_binary": True,
+        "include_libraries": False,
         "max_concurrent": 1,
+        "keep_compressed_bytes": 268_435_456,
+        "redact": {},
     }
 
 
@@ -22,6 +28,9 @@ def test_defaults():
         {"contributor_seconds": float("inf")},
         {"max_concurrent": 0},
         {"include_binray": True},
+        {"max_file_bytes": 0},
+        {"redact": {"customer": "("}},
+        {"redact": {"anything": ".*"}},
     ],
 )
 def test_mistakes_are_refused(mistake):

@@ -218,6 +218,10 @@ def test_the_command_line_walks_the_same_road(leaky, tmp_path):
     assert (tmp_path / downloaded["path"]).name == listed[0]["name"]
     on_disk = leaky.output / "memory" / listed[0]["name"]
     assert (tmp_path / downloaded["path"]).read_bytes() == on_disk.read_bytes()
+    preview = leaky.cli("export", "--preview", "--without", "binary")
+    assert preview.returncode == 0
+    assert "memory/status.json" in preview.stdout
+    assert "left out: leaky-service-binary (group binary)" in preview.stdout
     exported = leaky.cli("export", "-o", str(tmp_path), "--without", "binary")
     assert exported.returncode == 0
     assert exported.stderr == ""

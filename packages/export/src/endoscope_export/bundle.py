@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from endoscope_export.manifest import FailureRow, LeftOut
+from endoscope_export.manifest import FailureRow, LeftOut, hook_failed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -53,6 +53,7 @@ class PlannedMember:
     group: str
     plugin: str
     stage: Stage
+    verbatim: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +142,7 @@ def _unusable_path(path: str) -> str:
 
 def _hook_failures(answers: Iterable[PluginAnswer[ArchiveMember]]) -> Iterator[FailureRow]:
     for answer in answers:
-        for failure in answer.failures:
-            code = "timed_out" if failure.timed_out else "hook_failed"
-            yield FailureRow(answer.plugin, None, code, failure.error)
+        yield from map(hook_failed, answer.failures)
 
 
 def _contributed(answers: Iterable[PluginAnswer[ArchiveMember]]) -> Iterator[PlannedMember]:
@@ -155,6 +154,7 @@ def _contributed(answers: Iterable[PluginAnswer[ArchiveMember]]) -> Iterator[Pla
                 group=_group(answer.plugin, member),
                 plugin=answer.plugin,
                 stage=_stage(member),
+                verbatim=member.verbatim,
             )
 
 

@@ -16,6 +16,9 @@ from endoscope import TimeLimitError
 # O_NONBLOCK: a FIFO that took the file's place must not hold us up until somebody writes.
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
+_READ_BYTES = 64 * 1024
+_MADE_UP_MOST = 4 * 1024 * 1024
+
 _KINDS = {
     stat.S_IFLNK: "a symbolic link",
     stat.S_IFIFO: "a FIFO",
@@ -77,14 +80,18 @@ class Blob:
 
 @dataclass(frozen=True, slots=True)
 class OpenFile:
-    """A regular file, by a descriptor of our own; `size` is what `fstat` said at the start."""
+    """A regular file from `start` on, by a descriptor of our own.
+
+    `size` is what `fstat` said at the start.
+    """
 
     descriptor: int
     size: int
     modified: int | None
+    start: int = 0
 
     def read_into(self, room: memoryview, offset: int) -> int:
-        return os.preadv(self.descriptor, [room], offset)
+        return os.preadv(self.descriptor, [room], self.start + offset)
 
     def close(self) -> None:
         os.close(self.descriptor)
@@ -109,7 +116,7 @@ def open_source(source: object, call: Call) -> Content:
     raise ContentError("wrong_type", f"its source is of type {type(source).__name__}")
 
 
-def open_path(path: Path) -> OpenFile:
+def open_path(path: Path) -> Content:
     """Open a regular file that is no symbolic link; raise `ContentError` for anything else."""
     try:
         # Looked at before it is opened, because opening alone can already do something
@@ -131,15 +138,34 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _measured(descriptor: int) -> OpenFile:
+def _measured(descriptor: int) -> Content:
     """Take the descriptor over, and close it again if it is not a regular file's."""
     try:
         status = os.fstat(descriptor)
         _require_regular(status)
+        made_up = b"" if status.st_size else _made_up(descriptor)
     except BaseException:
         os.close(descriptor)
         raise
+    if made_up:
+        os.close(descriptor)
+        return Blob(made_up)
     return OpenFile(descriptor, status.st_size, max(0, int(status.st_mtime)))
+
+
+def _made_up(descriptor: int) -> bytes:
+    """Return what a file holds that has no size: nothing, or what the kernel makes up, as in /proc.
+
+    That is different each time, so it is read here, at once.
+    """
+    parts, read = [], 0
+    while part := os.pread(descriptor, _READ_BYTES, read):
+        parts.append(part)
+        read += len(part)
+        if read > _MADE_UP_MOST:
+            message = f"it has no size, and more than {_MADE_UP_MOST} bytes"
+            raise ContentError("too_large", message)
+    return b"".join(parts)
 
 
 def _require_regular(status: os.stat_result) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from endoscope import HostIdentity, ManifestEntry, PluginReport
+    from collections.abc import Mapping
+
+    from endoscope import HostIdentity, ManifestEntry, PluginFailure, PluginReport
     from endoscope_export.selection import Selection
 
 SCHEMA = 1
@@ -21,8 +23,10 @@ Value = str | int | float | bool | None
 class MemberRow:
     """A file of the archive.
 
-    `modified` is RFC 3339, None for what was made for the archive; `truncated` says that
-    its end is zeros in place of bytes that were no longer there.
+    `modified` is RFC 3339, None for what was made for the archive. `content` says whether it
+    is `text`, in which secrets were masked, so often by which rule as `redactions` tells, or
+    `binary`, which is as it was. `truncated` says that a part is missing: of text it is not
+    there, of a binary it is zeros.
     """
 
     path: str
@@ -33,6 +37,8 @@ class MemberRow:
     group: str
     seconds: float
     truncated: bool
+    content: str
+    redactions: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +56,12 @@ class FailureRow:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A file that the request did not ask for."""
+    """A file that the request did not ask for: not its group, or it is `older`."""
 
     path: str
     plugin: str
     group: str
+    reason: Literal["group", "older"] = "group"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +95,19 @@ class Manifest:
     members: tuple[MemberRow, ...] = ()
     failures: tuple[FailureRow, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def redactions(self) -> dict[str, int]:
+        """How often each rule has masked something, in all files together."""
+        counts = [row.redactions for row in self.members]
+        rules = sorted({rule for each in counts for rule in each})
+        return {rule: sum(each.get(rule, 0) for each in counts) for rule in rules}
+
+
+def hook_failed(failure: PluginFailure) -> FailureRow:
+    """Return the row for a plugin's hook that has failed."""
+    code = "timed_out" if failure.timed_out else "hook_failed"
+    return FailureRow(failure.plugin, None, code, failure.error)
 
 
 def entry_row(plugin: str, entry: ManifestEntry) -> EntryRow | FailureRow:
@@ -127,7 +147,7 @@ def as_json(manifest: Manifest) -> bytes:
 
 
 def _document(manifest: Manifest) -> dict[str, Any]:
-    host, selection = manifest.host, manifest.selection
+    host = manifest.host
     return {
         "schema": SCHEMA,
         "complete": True,
@@ -141,15 +161,22 @@ def _document(manifest: Manifest) -> dict[str, Any]:
         "pid": host.pid,
         "uptime_seconds": uptime(manifest),
         "output_directory": str(host.output_directory),
-        "selection": {
-            "only": None if selection.only is None else sorted(selection.only),
-            "without": sorted(selection.without),
-        },
+        "selection": selection_document(manifest.selection),
         "plugins": [_plugin(row) for row in manifest.plugins],
         "entries": [asdict(row) for row in manifest.entries],
         "members": [asdict(row) | {"seconds": round(row.seconds, 6)} for row in manifest.members],
         "failures": [asdict(row) for row in manifest.failures],
+        "redactions": manifest.redactions,
         "left_out": [asdict(row) for row in manifest.left_out],
+    }
+
+
+def selection_document(selection: Selection) -> dict[str, Any]:
+    """Return, for JSON, what was asked for."""
+    return {
+        "only": None if selection.only is None else sorted(selection.only),
+        "without": sorted(selection.without),
+        "since": None if selection.since is None else rfc3339(selection.since),
     }
 
 

@@ -10,7 +10,7 @@ from endoscope_export.manifest import rfc3339, uptime
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from endoscope_export.manifest import FailureRow, Manifest, MemberRow, PluginRow
+    from endoscope_export.manifest import FailureRow, LeftOut, Manifest, MemberRow, PluginRow
 
 CHECK_COMMAND = "grep -aE '^.?[0-9a-f]{64}  ' manifest.txt | sha256sum -c"
 """Checks all files, run by a shell in the folder that the archive was unpacked into."""
@@ -36,6 +36,7 @@ def _lines(manifest: Manifest) -> Iterator[str]:
         f"SHA-256 (to check them all: {CHECK_COMMAND})",
         map(checksum_line, manifest.members),
     )
+    yield from _section("Masked in text, by rule", _table(_masked(manifest)))
     yield from _section("Left out, because it was not asked for", _left_out(manifest))
     yield from _section("Skipped, cut or failed", _failures(manifest))
 
@@ -68,9 +69,11 @@ def _facts(manifest: Manifest) -> list[tuple[str, ...]]:
 
 
 def _asked_for(manifest: Manifest) -> str:
-    only, without = manifest.selection.only, manifest.selection.without
+    selection = manifest.selection
+    only, without, since = selection.only, selection.without, selection.since
     asked = "everything" if only is None else "only " + ", ".join(sorted(only))
-    return asked + (" without " + ", ".join(sorted(without)) if without else "")
+    asked += " without " + ", ".join(sorted(without)) if without else ""
+    return asked + ("" if since is None else f" since {rfc3339(since)}")
 
 
 def _plugin(row: PluginRow) -> tuple[str, ...]:
@@ -96,12 +99,26 @@ def _shown(value: object) -> str:
     return words[value] if value is None or isinstance(value, bool) else str(value)
 
 
-_FILE_HEAD = ("bytes", "modified", "plugin", "seconds", "path")
+_FILE_HEAD = ("bytes", "modified", "plugin", "seconds", "content", "path")
 
 
 def _file(row: MemberRow) -> tuple[str, ...]:
     path = row.path + (" (cut)" if row.truncated else "")
-    return (str(row.bytes), row.modified or "-", row.plugin, f"{row.seconds:.3f}", path)
+    return (
+        str(row.bytes),
+        row.modified or "-",
+        row.plugin,
+        f"{row.seconds:.3f}",
+        row.content,
+        path,
+    )
+
+
+def _masked(manifest: Manifest) -> Iterator[tuple[str, ...]]:
+    for row in manifest.members:
+        if row.redactions:
+            counts = ", ".join(f"{rule} {count}" for rule, count in row.redactions.items())
+            yield (row.path, counts)
 
 
 def checksum_line(row: MemberRow) -> str:
@@ -111,7 +128,11 @@ def checksum_line(row: MemberRow) -> str:
 
 
 def _left_out(manifest: Manifest) -> Iterator[str]:
-    return _table((row.path, f"group {row.group}") for row in manifest.left_out)
+    return _table((row.path, _why_left_out(row)) for row in manifest.left_out)
+
+
+def _why_left_out(row: LeftOut) -> str:
+    return f"group {row.group}" if row.reason == "group" else "not changed since then"
 
 
 def _failures(manifest: Manifest) -> Iterator[str]:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import tarfile
 import time
-from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from endoscope_export.content import Content
+    from endoscope_export.pieces import Data
 
 PIECE_BYTES = 128 * 1024
 
@@ -22,13 +24,6 @@ PIECE_BYTES = 128 * 1024
 # so that the same members give the same bytes. 1980-01-01, because tools of the zip family
 # know nothing earlier and some versions of GNU tar warn of 1970.
 FIXED_TIME = 315_532_800
-
-Piece = bytes | memoryview
-Pieces = Generator[Piece, None, None]
-"""Tar bytes in order. A piece is valid until the next one is asked for; an empty piece
-asks the compressor to let out everything it has so far."""
-
-FLUSH = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +49,12 @@ class TarStream:
 
     def entry(
         self, path: str, content: Content, modified: int | None = None
-    ) -> Generator[Piece, None, Sent]:
+    ) -> Generator[Data, None, Sent]:
         """Yield a member's header, exactly `content.size` bytes, and padding.
 
         `modified` stands in for the time of content that has none; Unix seconds.
         """
-        times = (content.modified, modified, FIXED_TIME)
-        head = header(path, content.size, next(t for t in times if t is not None))
+        head = _head(path, content, modified)
         yield head
         sent = yield from self._body(content)
         tail = bytes(-content.size % tarfile.BLOCKSIZE)
@@ -69,12 +63,17 @@ class TarStream:
         self._written += len(head) + content.size + len(tail)
         return sent
 
-    def end(self) -> Pieces:
+    def skip(self, path: str, content: Content) -> None:
+        """Count an entry that somebody else has written, as `entry` would have done it."""
+        size = len(_head(path, content)) + content.size
+        self._written += size + -size % tarfile.BLOCKSIZE
+
+    def end(self) -> Generator[Data, None, None]:
         """Yield the two zero blocks, filled up to a whole record as tar does."""
         size = self._written + 2 * tarfile.BLOCKSIZE
         yield bytes(2 * tarfile.BLOCKSIZE + -size % tarfile.RECORDSIZE)
 
-    def _body(self, content: Content) -> Generator[Piece, None, Sent]:
+    def _body(self, content: Content) -> Generator[Data, None, Sent]:
         digest = hashlib.sha256()
         offset, seconds, cut = 0, 0.0, ""
         while offset < content.size:
@@ -87,6 +86,11 @@ class TarStream:
             seconds += time.monotonic() - started
             yield piece
         return Sent(digest.hexdigest(), seconds, cut)
+
+
+def _head(path: str, content: Content, modified: int | None = None) -> bytes:
+    times = (content.modified, modified, FIXED_TIME)
+    return header(path, content.size, next(t for t in times if t is not None))
 
 
 def header(path: str, size: int, modified: int) -> bytes:

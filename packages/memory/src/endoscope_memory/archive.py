@@ -47,7 +47,7 @@ def manifest_entries(recorder: Recorder, dumps: DumpFolder) -> list[ManifestEntr
 
 
 def _member(dumps: DumpFolder, name: str) -> ArchiveMember:
-    return ArchiveMember(name, partial(dumps.open, name), _GROUP)
+    return ArchiveMember(name, partial(dumps.open, name), _GROUP, verbatim=True)
 
 
 def _views(views: Views, names: Sequence[str]) -> list[ArchiveMember]:
@@ -55,7 +55,8 @@ def _views(views: Views, names: Sequence[str]) -> list[ArchiveMember]:
     members = []
     if names:
         page = partial(views.of_dump, names[0], {"format": "flamegraph"})
-        members.append(ArchiveMember("flamegraph.html", partial(_file, page), _GROUP, slow=True))
+        source = partial(_file, page)
+        members.append(ArchiveMember("flamegraph.html", source, _GROUP, slow=True, verbatim=True))
     if len(names) > 1:
         table = partial(views.of_growth, {"format": "text"})
         members.append(ArchiveMember("growth.txt", partial(_file, table), _GROUP, slow=True))

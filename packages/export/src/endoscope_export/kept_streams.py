@@ -1,0 +1,156 @@
+"""Files that were compressed once and do not change: kept as gzip streams of their own.
+
+A gzip file may consist of several streams, so that the next archive takes such a one as it is.
+They lie in the output directory, found by what makes a file the same file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from endoscope_export.content import ContentError, OpenFile
+from endoscope_export.spool import require_free, write_all
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+    from endoscope_export.content import Content
+
+WORTH_BYTES = 1024 * 1024
+"""Smaller files are compressed in no time."""
+
+_READ_BYTES = 128 * 1024
+_NAME = re.compile(r"(?P<key>[0-9a-f]{64})-(?P<sha256>[0-9a-f]{64})\.gz")
+
+
+@dataclass(frozen=True, slots=True)
+class KeptStream:
+    """An entry of the tar, compressed, as an open file. `sha256` is of the entry's content."""
+
+    file: BinaryIO
+    sha256: str
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the compressed bytes."""
+        while chunk := self.file.read(_READ_BYTES):
+            yield chunk
+
+    def close(self) -> None:
+        self.file.close()
+
+
+class KeptStreams:
+    """The streams in `folder`, of at most `most` bytes in all; the longest unused go first."""
+
+    def __init__(self, folder: Path, most: int) -> None:
+        self._folder = folder
+        self._most = most
+
+    def worth(self, content: Content) -> bool:
+        """Tell whether content is a file, and of a size that makes it worth being kept."""
+        return self._most > 0 and isinstance(content, OpenFile) and content.size >= WORTH_BYTES
+
+    def find(self, key: str) -> KeptStream | None:
+        """Return what is kept under a `key`; the caller closes it."""
+        for name, match in self._kept():
+            if match["key"] == key:
+                with suppress(OSError):  # another process may make room just now
+                    os.utime(self._folder / name)
+                    return KeptStream(
+                        (self._folder / name).open("rb", buffering=0), match["sha256"]
+                    )
+        return None
+
+    def draft(self, key: str, size: int) -> Draft | None:
+        """Return what takes a stream of at most about `size` bytes; None if there is no room."""
+        with suppress(ContentError, OSError):
+            require_free(self._folder, size)
+            # Without O_EXCL, which would forbid to name it later.
+            flags = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
+            return Draft(self, key, os.open(self._folder, flags, 0o600))
+        return None
+
+    def add(self, descriptor: int, name: str) -> None:
+        """Give a file without a name its name, and make room for it. Raises `OSError`."""
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            # With the folder's descriptor: without, Python does not follow to the file itself.
+            os.link(f"/proc/self/fd/{descriptor}", name, dst_dir_fd=folder, follow_symlinks=True)
+        finally:
+            os.close(folder)
+        used = 0
+        for path, status in self._newest_first():
+            used += status.st_size
+            if used > self._most:
+                path.unlink(missing_ok=True)
+
+    def _kept(self) -> list[tuple[str, re.Match[str]]]:
+        try:
+            names = os.listdir(self._folder)
+        except OSError:  # somebody has cleared up
+            return []
+        return [(name, match) for name in names if (match := _NAME.fullmatch(name))]
+
+    def _newest_first(self) -> list[tuple[Path, os.stat_result]]:
+        found = [(self._folder / name, os.stat(self._folder / name)) for name, _ in self._kept()]
+        return sorted(found, key=lambda each: each[1].st_mtime_ns, reverse=True)
+
+
+class Draft:
+    """A compressed stream that is being written. Unless `keep` is called it leaves nothing.
+
+    What the disk does not take costs the copy, never the archive.
+    """
+
+    def __init__(self, kept: KeptStreams, key: str, descriptor: int) -> None:
+        self._kept = kept
+        self._key = key
+        self._descriptor = descriptor
+        self._whole = True
+
+    def write(self, data: bytes) -> None:
+        """Append `data`."""
+        if self._whole:
+            try:
+                write_all(self._descriptor, data)
+            except OSError:
+                self._whole = False
+
+    def keep(self, sha256: str) -> None:
+        """Keep what was written, as the stream of a file of this checksum."""
+        if self._whole:
+            with suppress(OSError):  # somebody else may have kept the same
+                self._kept.add(self._descriptor, f"{self._key}-{sha256}.gz")
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+def key_of(path: str, content: OpenFile) -> str:
+    """Return what tells one file's entry under `path` from every other.
+
+    A file that was written anew, or in place, has other times. The boot is part of it: what
+    was written before a power failure may never have reached the disk.
+    """
+    status = os.fstat(content.descriptor)
+    facts = (
+        path,
+        status.st_dev,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+        _boot(),
+    )
+    return hashlib.sha256(repr(facts).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

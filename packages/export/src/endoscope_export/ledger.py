@@ -1,0 +1,113 @@
+"""What has happened while an archive was made: the facts of its manifest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from endoscope_export import manifest
+from endoscope_export.manifest import (
+    EntryRow,
+    FailureRow,
+    LeftOut,
+    Manifest,
+    PluginRow,
+    hook_failed,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from endoscope import ManifestEntry, PluginAnswer, PluginReport
+    from endoscope_export.bundle import Plan, PlannedMember
+    from endoscope_export.limits import Allowance
+    from endoscope_export.manifest import MemberRow
+    from endoscope_export.order import Order
+    from endoscope_export.redaction import Rules
+
+# Failures of these hooks are told by this very archive's answers; what a plugin's report
+# says of them may be an earlier archive's.
+_OWN_HOOKS = frozenset({"endoscope_archive_members", "endoscope_manifest_entries"})
+
+
+class Ledger:
+    """Takes down one archive. Secrets in what plugins say are masked by `rules`.
+
+    `failures` and `left_out` are the rows so far.
+    """
+
+    def __init__(self, plan: Plan, rules: Rules) -> None:
+        self._rules = rules
+        self._members: list[MemberRow] = []
+        self._entries: list[EntryRow] = []
+        self.left_out = list(plan.left_out)
+        self.failures: list[FailureRow] = []
+        self._timed_out: set[str] = set()
+        for row in plan.failures:
+            self.fail(row)
+
+    def add(self, row: MemberRow) -> None:
+        """Take down a file that is in the archive now."""
+        self._members.append(row)
+
+    def leave_out(self, member: PlannedMember, reason: Literal["group", "older"]) -> None:
+        """Take down a file that was not asked for."""
+        self.left_out.append(LeftOut(member.path, member.plugin, member.group, reason))
+
+    def fail(self, row: FailureRow) -> None:
+        """Take down what should have been in the archive and is not, or not whole."""
+        self.failures.append(replace(row, message=self._rules.redacted(row.message)))
+        if row.code == "timed_out":
+            self._timed_out.add(row.plugin)
+
+    def tell(self, answer: PluginAnswer[ManifestEntry]) -> None:
+        """Take down a plugin's own facts."""
+        for failure in answer.failures:
+            self.fail(hook_failed(failure))
+        for entry in answer.items:
+            row = manifest.entry_row(answer.plugin, entry)
+            if isinstance(row, EntryRow):
+                self._entries.append(self._masked_entry(row))
+            else:
+                self.fail(row)
+
+    def manifest(
+        self, order: Order, allowance: Allowance, reports: tuple[PluginReport, ...]
+    ) -> Manifest:
+        """Return all that is known so far."""
+        reports = tuple(map(self._masked_report, reports))
+        return Manifest(
+            made=order.made,
+            host=order.host,
+            selection=order.selection,
+            plugins=tuple(
+                PluginRow(
+                    report, allowance.spent.get(report.name, 0.0), report.name in self._timed_out
+                )
+                for report in reports
+            ),
+            entries=tuple(self._entries),
+            members=tuple(self._members),
+            failures=(*_standing_failures(reports), *self.failures),
+            left_out=tuple(self.left_out),
+        )
+
+    def _masked_entry(self, row: EntryRow) -> EntryRow:
+        """Mask a fact as if it stood in a file: by its name, too."""
+        if not isinstance(row.value, str):
+            return row
+        named = f"{row.name}: "
+        return replace(row, value=self._rules.redacted(named + row.value).removeprefix(named))
+
+    def _masked_report(self, report: PluginReport) -> PluginReport:
+        masked = (replace(f, error=self._rules.redacted(f.error)) for f in report.failures)
+        return replace(report, failures=tuple(masked))
+
+
+def _standing_failures(reports: tuple[PluginReport, ...]) -> Iterator[FailureRow]:
+    """Say of what failed before this archive, a plugin that never loaded for one."""
+    for report in reports:
+        for failure in report.failures:
+            if failure.hook not in _OWN_HOOKS:
+                message = f"{failure.hook}: {failure.error}"
+                yield FailureRow(report.name, None, "plugin_failed", message)

@@ -1,0 +1,101 @@
+"""The limits of one archive, and what is left of them while it is made."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from endoscope_export.content import ContentError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from endoscope_export.settings import ExportSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an archive may take: seconds per plugin and in all, bytes per file and in all.
+
+    Bytes are those of the files, before compression; None: as many as there are.
+    """
+
+    contributor_seconds: float
+    export_seconds: float
+    file_bytes: int | None = None
+    archive_bytes: int | None = None
+
+    @classmethod
+    def of(cls, settings: ExportSettings) -> Limits:
+        """Return the limits that were set."""
+        return cls(
+            settings.contributor_seconds,
+            settings.export_seconds,
+            settings.max_file_bytes,
+            settings.max_archive_bytes,
+        )
+
+
+class Allowance:
+    """What is left of the limits. `spent` has the seconds that each plugin has used."""
+
+    def __init__(self, limits: Limits, spent: Mapping[str, float]) -> None:
+        self.limits = limits
+        self.spent = dict(spent)
+        self._until = time.monotonic() + limits.export_seconds
+        self._bytes = 0
+
+    def require_time(self) -> None:
+        """Raise `ContentError` if the archive has taken all of its time."""
+        if self._left() <= 0:
+            raise ContentError(
+                "out_of_time",
+                f"the archive had taken its {self.limits.export_seconds:g} s (export_seconds)",
+            )
+
+    def seconds(self, plugin: str) -> float:
+        """Return for how long `plugin` may go on; raise `ContentError` if it may not."""
+        self.require_time()
+        own = self.limits.contributor_seconds - self.spent.get(plugin, 0.0)
+        if own <= 0:
+            raise ContentError(
+                "timed_out",
+                f"{plugin} had used up its {self.limits.contributor_seconds:g} s "
+                "(contributor_seconds)",
+            )
+        return min(own, self._left())
+
+    @contextmanager
+    def spending(self, plugin: str) -> Iterator[None]:
+        """Charge `plugin` for the time that the body takes."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.spend(plugin, time.monotonic() - began)
+
+    def spend(self, plugin: str, seconds: float) -> None:
+        """Charge `plugin` for `seconds`."""
+        self.spent[plugin] = self.spent.get(plugin, 0.0) + seconds
+
+    def _left(self) -> float:
+        return self._until - time.monotonic()
+
+    def room(self) -> int | None:
+        """Return how many bytes the next file may have; None if there is no limit.
+
+        Raises `ContentError` if the archive is full.
+        """
+        most = self.limits.archive_bytes
+        if most is not None and self._bytes >= most:
+            raise ContentError(
+                "archive_full", f"the files before it have {most} bytes (max_archive_bytes)"
+            )
+        left = None if most is None else most - self._bytes
+        return min((n for n in (left, self.limits.file_bytes) if n is not None), default=None)
+
+    def fill(self, count: int) -> None:
+        """Count the bytes of a file that is in the archive now."""
+        self._bytes += count

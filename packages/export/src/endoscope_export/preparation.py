@@ -1,0 +1,117 @@
+"""From a planned member to content of a final size, secrets masked, within the limits."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+from endoscope_export import content
+from endoscope_export.bundle import EXPORT
+from endoscope_export.content import ContentError
+from endoscope_export.masking import is_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from endoscope import Contributions
+    from endoscope_export.bundle import PlannedMember
+    from endoscope_export.content import Content
+    from endoscope_export.limits import Allowance
+    from endoscope_export.masking import Masking
+    from endoscope_export.pieces import Pause
+
+Kind = Literal["text", "binary"]
+
+
+class OlderError(Exception):
+    """The member is a file that was not changed since the time that was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A member that can be sent. `redactions` and `cut` are as masking tells them.
+
+    `kind` is binary also for text that is sent as it is.
+    """
+
+    content: Content
+    kind: Kind
+    redactions: Mapping[str, int] = field(default_factory=dict)
+    cut: str = ""
+
+
+class Preparation:
+    """Prepares one member after the other. `since` is in Unix seconds."""
+
+    def __init__(
+        self,
+        masking: Masking,
+        allowance: Allowance,
+        contributions: Contributions,
+        since: float | None,
+    ) -> None:
+        self._masking = masking
+        self._allowance = allowance
+        self._contributions = contributions
+        self._since = since
+
+    def prepare(self, member: PlannedMember) -> Generator[Pause, None, Prepared]:
+        """Return the member's content, which the caller closes; pause now and then.
+
+        Raises `ContentError` for what cannot be in the archive, `OlderError`.
+        """
+        self._allowance.require_time()
+        room = self._allowance.room()
+        opened = content.open_source(member.source, partial(self._call, member.plugin))
+        try:
+            self._require_new(member, opened)
+            if member.verbatim or not is_text(opened):
+                _require_room(opened.size, room)
+                return Prepared(opened, "binary")
+        except OSError as error:
+            opened.close()
+            raise ContentError("unreadable", f"it cannot be read: {error.strerror}") from error
+        except BaseException:
+            opened.close()
+            raise
+        masked = yield from self._masking.mask(opened, room, _Watch(self._allowance, member.plugin))
+        return Prepared(masked.content, "text", masked.redactions, masked.cut)
+
+    def _require_new(self, member: PlannedMember, opened: Content) -> None:
+        # The executable is as old as it is, and needed whatever is asked for.
+        if self._since is None or opened.modified is None or member.plugin == EXPORT:
+            return
+        if opened.modified < self._since:
+            raise OlderError
+
+    def _call(self, plugin: str, function: Callable[[], None]) -> None:
+        """Call within what is left of the plugin's time, and charge it for what it used."""
+        left = self._allowance.seconds(plugin)
+        with self._allowance.spending(plugin):
+            self._contributions.call_within(left, function)
+
+
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """Masking takes of the time of the plugin whose text it is."""
+
+    allowance: Allowance
+    plugin: str
+
+    def running(self) -> AbstractContextManager[None]:
+        return self.allowance.spending(self.plugin)
+
+    def require_time(self) -> None:
+        self.allowance.seconds(self.plugin)
+
+
+def _require_room(size: int, room: int | None) -> None:
+    if room is not None and size > room:
+        raise ContentError(
+            "too_large",
+            f"it has {size} bytes, and there is room for {room} (max_file_bytes, "
+            "max_archive_bytes)",
+        )

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import contextlib
+import time
+
+import pytest
+
+from endoscope_export.content import ContentError
+from endoscope_export.limits import Allowance, Limits
+
+PLENTY = Limits(contributor_seconds=30, export_seconds=600)
+
+
+def test_a_plugin_may_go_on_for_what_it_has_not_spent():
+    allowance = Allowance(PLENTY, {"memory": 10.0})
+    allowance.spend("memory", 5.0)
+    assert allowance.seconds("memory") == 15.0
+    assert allowance.seconds("another") == 30.0
+
+
+def test_a_plugin_without_time_is_refused_and_the_others_are_not():
+    allowance = Allowance(PLENTY, {"memory": 30.0})
+    with pytest.raises(ContentError, match="contributor_seconds") as caught:
+        allowance.seconds("memory")
+    assert caught.value.code == "timed_out"
+    allowance.require_time()
+
+
+def test_what_the_body_takes_is_charged_even_if_it_fails():
+    allowance = Allowance(PLENTY, {})
+    with contextlib.suppress(ValueError), allowance.spending("memory"):
+        time.sleep(0.01)
+        raise ValueError
+    assert allowance.spent["memory"] >= 0.01
+
+
+def test_nobody_may_go_on_past_the_end_of_the_archive():
+    allowance = Allowance(Limits(contributor_seconds=30, export_seconds=1e-6), {})
+    time.sleep(0.001)
+    for ask in (allowance.require_time, lambda: allowance.seconds("memory")):
+        with pytest.raises(ContentError, match="export_seconds") as caught:
+            ask()
+        assert caught.value.code == "out_of_time"
+
+
+def test_the_archive_s_end_bounds_what_a_plugin_has():
+    allowance = Allowance(Limits(contributor_seconds=1000, export_seconds=600), {})
+    assert allowance.seconds("memory") <= 600
+
+
+@pytest.mark.parametrize(
+    ("file", "archive", "filled", "room"),
+    [
+        (None, None, 10**15, None),
+        (100, None, 10**15, 100),
+        (None, 1000, 300, 700),
+        (100, 1000, 300, 100),
+        (500, 1000, 800, 200),
+    ],
+)
+def test_room_is_what_is_left_by_both_limits(file, archive, filled, room):
+    allowance = Allowance(Limits(30, 600, file, archive), {})
+    allowance.fill(filled)
+    assert allowance.room() == room
+
+
+def test_an_archive_that_is_full_takes_nothing_more():
+    allowance = Allowance(Limits(30, 600, None, 1000), {})
+    allowance.fill(1000)
+    with pytest.raises(ContentError, match="1000 bytes") as caught:
+        allowance.room()
+    assert caught.value.code == "archive_full"
