@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 from endoscope_export.redaction.findings import LOOKBEHIND, MASK, Finding
+from endoscope_export.redaction.giving_way import give_way, giving_way
 from endoscope_export.redaction.searches import Search
 from endoscope_export.redaction.swallowing import Swallow
 
@@ -36,7 +36,7 @@ class Redactor:
             self._data += chunk[offset : offset + _WINDOW]
             if len(self._data) >= self._done + 2 * self._lookahead:
                 pieces += self._advance(len(self._data) - self._lookahead)
-                time.sleep(0)  # windows are short, so that other threads get their turn
+                give_way()
         return b"".join(pieces)
 
     def finish(self) -> bytes:
@@ -47,7 +47,7 @@ class Redactor:
         pieces: list[bytes] = []
         if self._swallow:
             self._swallow_on(self._swallow, self._done, limit)
-        for finding in self._findings(limit):
+        for finding in giving_way(self._findings(limit)):
             if self._swallow or finding.start >= limit:
                 self._wait(finding)
             elif finding.start < self._done:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from endoscope_export.redaction.expressions import Expression
 from endoscope_export.redaction.findings import Finding
+from endoscope_export.redaction.giving_way import giving_way
 from endoscope_export.redaction.swallowing import Length
 
 BLOCK = 1024
 """A match of a pattern is found if it is no longer than this; often if no longer than twice."""
-
-_SIGNS_PER_TURN = 64
-"""After so many signs, about half a millisecond of Python, other threads get their turn."""
 
 
 class Search(Protocol):
@@ -41,7 +38,7 @@ class SignSearch:
         self._next = 0
 
     def findings(self, data: bytes, limit: int) -> Iterator[Finding]:
-        for turn, sign in enumerate(self._signs.finditer(data, self._next), 1):
+        for sign in giving_way(self._signs.finditer(data, self._next)):
             start, end = sign.span()
             if start >= limit:
                 break
@@ -49,8 +46,6 @@ class SignSearch:
             finding = self._judge(data, start, end)
             if finding:
                 yield finding
-            if turn % _SIGNS_PER_TURN == 0:
-                time.sleep(0)
         self._next = max(self._next, limit)
 
     def move(self, by: int) -> None:
