@@ -301,3 +301,18 @@ def test_nice_threads_leave_everybody_else_as_they_were():
     assert nice.call(of_this_thread, 10) == min(19, before + 7)
     assert os.getpriority(os.PRIO_PROCESS, 0) == before
     nice.stop()
+
+
+def test_an_owner_of_whom_calls_hang_is_not_called_again_until_they_return(workers):
+    gate = threading.Event()
+    for _ in range(2):
+        with pytest.raises(TimeLimitError, match="within"):
+            workers.call(lambda: gate.wait(20), 0.01, owner="bad")
+    with pytest.raises(TimeLimitError, match="calls of bad still hang"):
+        workers.call(lambda: 1, 10, owner="bad")
+    assert workers.call(lambda: 1, 10, owner="good") == 1
+    gate.set()
+    until = time.monotonic() + 10
+    while workers.abandoned and time.monotonic() < until:
+        time.sleep(0.01)
+    assert workers.call(lambda: 1, 10, owner="bad") == 1

@@ -80,7 +80,7 @@ class SmallCore:
     def secrets(self) -> frozenset[str]:
         return self.secret_values
 
-    def call_within(self, seconds: float, function: Callable[[], Any]) -> Any:
+    def call_within(self, seconds: float, function: Callable[[], Any], plugin: str) -> Any:
         outcome: list[Any] = []
 
         def run() -> None:

@@ -59,13 +59,13 @@ def test_what_was_not_asked_for_is_listed():
 
 def test_groups_are_those_of_members_and_the_plugins_names():
     answers = [contributed("memory", "memory/a", group="dumps"), PluginAnswer("threads", ())]
-    groups = bundle.known_groups([own("config/router.yaml")], answers)
-    assert groups == {"config", "dumps", "memory", "threads"}
+    groups = bundle.known_groups(answers)
+    assert groups == {"dumps", "memory", "threads"}
 
 
 def test_a_group_of_the_wrong_type_is_the_plugins_own():
     answer = PluginAnswer("memory", (ArchiveMember("memory/a", b"", None),))
-    assert bundle.known_groups([], [answer]) == {"memory"}
+    assert bundle.known_groups([answer]) == {"memory"}
 
 
 def test_one_path_claimed_twice_is_kept_once_and_names_both():

@@ -57,6 +57,14 @@ def test_a_copy_is_the_stream_between_two_cuts_and_can_be_sent_again_in_its_plac
     assert b"".join(compressed(generated(again), Gzip())) == whole
 
 
+def test_what_follows_a_stream_is_flushed_in_the_same_places_whether_it_is_new_or_kept():
+    copy, rest = bytearray(), [bytes(1 << 20)] * 20
+    first = [NOISE[:5000], Cut(copy.extend), *[NOISE] * 7, Cut(), *rest]
+    whole = b"".join(compressed(generated(first), Gzip()))
+    again = [NOISE[:5000], Cut(), Compressed(bytes(copy)), Cut(), *rest]
+    assert b"".join(compressed(generated(again), Gzip())) == whole
+
+
 def test_zstd_tells_of_damage():
     whole = bytearray(b"".join(compressed(generated([NOISE]), Zstd())))
     whole[-1] ^= 1

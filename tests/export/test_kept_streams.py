@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from endoscope_export import spool
+from endoscope_export import kept_streams, spool
 from endoscope_export.content import Blob, open_path
-from endoscope_export.kept_streams import WORTH_BYTES, KeptStreams, key_of
+from endoscope_export.kept_streams import WORTH_BYTES, KeptStreams
 
 SHA = "a" * 64
 
@@ -119,30 +119,35 @@ def test_a_folder_that_is_gone_keeps_and_finds_nothing(tmp_path):
     assert streams.draft(key(1), 1) is None
 
 
-def test_only_large_files_are_worth_it(streams, file, tmp_path):
+def test_only_large_files_are_worth_it(streams, file, folder, tmp_path):
     (tmp_path / "small").write_bytes(b"x" * (WORTH_BYTES - 1))
-    assert streams.worth(open_path(file))
-    assert not streams.worth(open_path(tmp_path / "small"))
-    assert not streams.worth(Blob(b"x" * WORTH_BYTES))
-    assert not KeptStreams(tmp_path, most=0).worth(open_path(file))
+    assert streams.key("a", open_path(file))
+    assert streams.key("a", open_path(tmp_path / "small")) is None
+    assert streams.key("a", Blob(b"x" * WORTH_BYTES)) is None
+    assert KeptStreams(folder, most=0).key("a", open_path(file)) is None
 
 
-def test_the_key_is_of_one_file_under_one_path(file):
-    assert key_of("a", open_path(file)) == key_of("a", open_path(file))
-    assert key_of("a", open_path(file)) != key_of("b", open_path(file))
+def test_the_key_is_of_one_file_under_one_path(streams, file):
+    assert streams.key("a", open_path(file)) == streams.key("a", open_path(file))
+    assert streams.key("a", open_path(file)) != streams.key("b", open_path(file))
 
 
 @pytest.mark.parametrize(
     "change",
     [
         lambda path: path.write_bytes(b"y" * WORTH_BYTES),
-        lambda path: os.truncate(path, 5),
+        lambda path: path.write_bytes(b"x" * WORTH_BYTES + b"x"),
         lambda path: (path.unlink(), path.write_bytes(b"x" * WORTH_BYTES)),
         lambda path: os.utime(path, (1, 1)),
     ],
 )
-def test_a_file_that_changed_has_another_key(file, change):
+def test_a_file_that_changed_has_another_key(streams, file, change):
     os.utime(file, ns=(10**18, 10**18))
-    before = key_of("a", open_path(file))
+    before = streams.key("a", open_path(file))
     change(file)
-    assert key_of("a", open_path(file)) != before
+    assert streams.key("a", open_path(file)) != before
+
+
+def test_where_nobody_knows_the_boot_nothing_is_kept(folder, file, monkeypatch):
+    monkeypatch.setattr(kept_streams, "_boot", lambda: "")
+    assert KeptStreams(folder, most=1000).key("a", open_path(file)) is None

@@ -154,6 +154,22 @@ def test_a_private_key_that_begins_before_the_cut_is_still_masked(masking):
     assert data.endswith(b"log\n" * 100)
 
 
+def test_a_secret_that_the_cut_goes_through_is_not_shown(masking):
+    line = b"password=" + b"s3cr3t-" * 130 + b"\n"
+    data, masked = mask(masking, Blob(line * 2000), most=100_000)
+    assert b"s3cr3t" not in data
+    assert data.startswith(b"password=********\n")
+    assert masked.cut
+
+
+def test_nor_is_one_on_a_line_without_end(masking):
+    data, _ = mask(
+        masking, Blob(b"password=" + b"s3cr3t-" * 15_000 + b" " + b"x" * 5000), most=50_000
+    )
+    assert b"s3cr3t-" not in data[-5000:]
+    assert len(data) <= 50_000
+
+
 @pytest.mark.parametrize(
     ("error", "says"),
     [(None, "shrank from 100 to 5 bytes"), (OSError(5, "Input/output error"), "failed after 5")],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -25,6 +26,7 @@ from endoscope.workers import Workers
 
 _HANDLER_SECONDS = 60.0
 _LARGEST_BODY = 64 * 1024
+_BODY_SECONDS = 60.0
 _FIELD = re.compile(r"\{(\w+)\}")
 
 logger = logging.getLogger("endoscope.app")
@@ -38,6 +40,9 @@ def build_app(routes: Mapping[str, tuple[Route, ...]], workers: Workers, streams
     app = Quart("endoscope", static_folder=None, template_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = _LARGEST_BODY
     app.config["RESPONSE_TIMEOUT"] = None
+    # Quart's own limit is a `wait_for`, which before Python 3.12 swallows a cancellation: a
+    # client that had left would be served to the end.
+    app.config["BODY_TIMEOUT"] = None
     app.url_map.merge_slashes = False
     for prefix, contributed in routes.items():
         for route in contributed:
@@ -81,16 +86,26 @@ def _granted() -> Granted:
 
 
 async def _request(route: Route, path_parameters: Mapping[str, str]) -> Request:
-    body: Any = await current.get_data(as_text=False)
     return Request(
         method=current.method,
         path=current.path,
         path_parameters=path_parameters,
         query=_query(route),
         headers={name.lower(): value for name, value in current.headers.items()},
-        body=body,
+        body=await _body(),
         principal=_granted().principal,
     )
+
+
+async def _body() -> bytes:
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            body: Any = await current.get_data(as_text=False)
+    except TimeoutError:
+        raise BadRequestError(
+            f"the body did not arrive within {_BODY_SECONDS:g} seconds", remedy="Send it at once."
+        ) from None
+    return bytes(body)
 
 
 def _query(route: Route) -> dict[str, str]:

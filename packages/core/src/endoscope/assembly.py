@@ -170,8 +170,8 @@ class _Gathered:
     def secrets(self) -> frozenset[str]:
         return self._settings.secrets
 
-    def call_within(self, seconds: float, function: Callable[[], T]) -> T:
-        return self._workers.call(function, seconds)
+    def call_within(self, seconds: float, function: Callable[[], T], plugin: str) -> T:
+        return self._workers.call(function, seconds, plugin)
 
 
 def _setting_problems(assembly: Assembly) -> list[Problem]:

@@ -297,11 +297,11 @@ class Contributions(Protocol):
     def secrets(self) -> frozenset[str]:
         """Return the values that the configuration holds as secrets, for who masks them."""
 
-    def call_within(self, seconds: float, function: Callable[[], T]) -> T:
-        """Call `function` on a thread of its own and return or raise what it does.
+    def call_within(self, seconds: float, function: Callable[[], T], plugin: str) -> T:
+        """Call a `function` of a `plugin` on a thread of its own; return or raise what it does.
 
         Raises `TimeLimitError` when it takes longer than `seconds`; the thread is then
-        abandoned, never killed.
+        abandoned, never killed. Also at once, while too many of the plugin's calls hang.
         """
 
 

@@ -42,7 +42,7 @@ from endoscope.contributions import (
 )
 from endoscope.errors import PluginError, TimeLimitError
 from endoscope.plugin import Plugin, PluginSettings
-from endoscope.workers import Job, Workers
+from endoscope.workers import Workers
 
 T = TypeVar("T")
 
@@ -300,17 +300,17 @@ class Plugins:
     ) -> tuple[PluginAnswer[Any], ...]:
         """Ask all plugins at once: those that hang cost one time limit, not one each."""
         watch = _Stopwatch()
-        jobs = {}
-        for name in self._implementers(hook):
-            jobs[name] = self._workers.submit(self._caller(name, hook, {}))
-            jobs[name].when_done(partial(watch.stop, name))
 
-        def finish(job: Job[list[Any]]) -> list[Any]:
-            return self._workers.finish(job, max(0.0, seconds - watch.seconds("")))
+        def begin(name: str) -> Callable[[], list[Any]]:
+            try:
+                job = self._workers.submit(self._caller(name, hook, {}), name)
+            except TimeLimitError as error:
+                return partial(_fail, error)
+            job.when_done(partial(watch.stop, name))
+            return lambda: self._workers.finish(job, max(0.0, seconds - watch.seconds("")))
 
-        answers = [
-            self._judge(name, hook, expected, partial(finish, job)) for name, job in jobs.items()
-        ]
+        calls = {name: begin(name) for name in self._implementers(hook)}
+        answers = [self._judge(name, hook, expected, call) for name, call in calls.items()]
         return tuple(
             dataclasses.replace(answer, seconds=watch.seconds(answer.plugin)) for answer in answers
         )
@@ -326,7 +326,7 @@ class Plugins:
         """Ask one plugin; `expected` is the type of its items, None if it returns nothing."""
         call = self._caller(name, hook, arguments or {})
         if seconds is not None:
-            call = partial(self._workers.call, call, seconds)
+            call = partial(self._workers.call, call, seconds, name)
         return self._judge(name, hook, expected, call)
 
     def _judge(
@@ -434,6 +434,10 @@ class Plugins:
         return dataclasses.replace(
             answer, items=tuple(items), failures=(*answer.failures, *failures)
         )
+
+
+def _fail(error: Exception) -> list[Any]:
+    raise error
 
 
 class _Stopwatch:

@@ -18,13 +18,16 @@ import os
 import signal
 import sys
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from endoscope.errors import TimeLimitError, UnavailableError
 
 T = TypeVar("T")
+
+# So many calls of one owner may hang; a thread is replaced for each, and threads are bounded.
+_HANGING_MOST = 2
 
 # Faults are raised in the thread that commits them; blocking them would turn a report by
 # faulthandler into a silent kill.
@@ -95,9 +98,13 @@ def threads_of_others() -> int:
 
 
 class Job(Generic[T]):
-    """One call on a worker thread, its outcome, and who waits for it."""
+    """One call on a worker thread, its outcome, and who waits for it.
 
-    def __init__(self, function: Callable[[], T]) -> None:
+    `owner` is whose fault it is if the call hangs.
+    """
+
+    def __init__(self, function: Callable[[], T], owner: str = "") -> None:
+        self.owner = owner
         self._function = function
         self._lock = allocate_lock()
         self._finished = allocate_lock()
@@ -223,13 +230,19 @@ class Workers:
         self._threads = 0
         self._idle: list[_Worker] = []
         self._waiting: deque[Job[Any]] = deque()
+        self._hanging: Counter[str] = Counter()
         self.abandoned = 0
         self.stopped = False
 
-    def submit(self, function: Callable[[], T]) -> Job[T]:
-        """Call `function` on a worker thread as soon as one is free."""
-        job = Job(function)
+    def submit(self, function: Callable[[], T], owner: str = "") -> Job[T]:
+        """Call `function` on a worker thread as soon as one is free.
+
+        Raises `TimeLimitError` for an `owner` of whom too many calls hang already.
+        """
+        job = Job(function, owner)
         with self._lock:
+            if owner and self._hanging[owner] >= _HANGING_MOST:
+                raise _hangs(owner)
             if self.stopped:
                 raise UnavailableError(
                     "diagnostics are shutting down", remedy="Ask again after the restart."
@@ -237,12 +250,12 @@ class Workers:
             self._place(job)
         return job
 
-    def call(self, function: Callable[[], T], seconds: float) -> T:
+    def call(self, function: Callable[[], T], seconds: float, owner: str = "") -> T:
         """Call `function` on a worker thread and wait for it, `seconds` at most.
 
-        Raises what it raises, and `TimeLimitError` when it is abandoned.
+        Raises what it raises, and `TimeLimitError` when it is abandoned, or would be.
         """
-        return self.finish(self.submit(function), seconds)
+        return self.finish(self.submit(function, owner), seconds)
 
     def finish(self, job: Job[T], seconds: float) -> T:
         """Wait for a job that was submitted, as `call` does."""
@@ -289,6 +302,7 @@ class Workers:
         with self._lock:
             if job.abandoned:
                 self.abandoned -= 1
+                self._hanging[job.owner] -= 1
                 worker.give(None)
             elif self._waiting:
                 worker.give(self._waiting.popleft())
@@ -323,6 +337,7 @@ class Workers:
                 return
             job.abandoned = True
             self.abandoned += 1
+            self._hanging[job.owner] += 1
             self._threads -= 1
             if self._waiting:
                 self._place(self._waiting.popleft())
@@ -335,6 +350,13 @@ def _discard(job: Job[T], discard: Callable[[T], None]) -> None:
 
 def _late(seconds: float) -> TimeLimitError:
     return TimeLimitError(
-        f"no answer within {seconds:g} seconds",
+        f"no answer within {seconds:.3g} seconds",
         remedy="What was asked hangs or is overloaded; look at the service's log.",
+    )
+
+
+def _hangs(owner: str) -> TimeLimitError:
+    return TimeLimitError(
+        f"earlier calls of {owner} still hang",
+        remedy="Restart the service; until then it is not asked again.",
     )

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from endoscope_export import manifest, manifest_text
 from endoscope_export.bundle import EXPORT, MANIFEST_JSON, MANIFEST_TEXT, Stage
-from endoscope_export.content import Blob, ContentError, OpenFile
-from endoscope_export.kept_streams import key_of
+from endoscope_export.content import Blob, ContentError
 from endoscope_export.ledger import Ledger
 from endoscope_export.limits import Allowance
 from endoscope_export.manifest import FailureRow, MemberRow
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from endoscope import Contributions
     from endoscope_export.bundle import Plan, PlannedMember
+    from endoscope_export.content import Content
     from endoscope_export.kept_streams import KeptStreams
     from endoscope_export.manifest import Manifest
     from endoscope_export.masking import Masking
@@ -96,20 +96,16 @@ class Archive:
 
     def _entry(self, member: PlannedMember, prepared: Prepared) -> Generator[Piece, None, Sent]:
         content = prepared.content
-        if (
-            self._kept is not None
-            and member.verbatim
-            and isinstance(content, OpenFile)
-            and self._kept.worth(content)
-        ):
-            return (yield from self._kept_entry(self._kept, member.path, content))
+        if self._kept is not None and member.verbatim:
+            key = self._kept.key(member.path, content)
+            if key is not None:
+                return (yield from self._kept_entry(self._kept, key, member.path, content))
         return (yield from self._tar.entry(member.path, content))
 
     def _kept_entry(
-        self, streams: KeptStreams, path: str, content: OpenFile
+        self, streams: KeptStreams, key: str, path: str, content: Content
     ) -> Generator[Piece, None, Sent]:
         """Send an entry as a stream of its own: one that is kept, or a new one, which is then."""
-        key = key_of(path, content)
         yield Cut()
         kept = streams.find(key)
         if kept is None:
@@ -121,7 +117,7 @@ class Archive:
         return Sent(kept.sha256, seconds=0.0)
 
     def _new_stream(
-        self, streams: KeptStreams, key: str, path: str, content: OpenFile
+        self, streams: KeptStreams, key: str, path: str, content: Content
     ) -> Generator[Piece, None, Sent]:
         draft = streams.draft(key, content.size)
         if draft is None:
@@ -132,7 +128,7 @@ class Archive:
             yield Cut(copy=draft.write)
             sent = yield from self._tar.entry(path, content)
             yield Cut()
-            if not sent.cut and key == key_of(path, content):
+            if not sent.cut and key == streams.key(path, content):
                 draft.keep(sent.sha256)
         return sent
 

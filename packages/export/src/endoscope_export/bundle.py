@@ -70,15 +70,13 @@ class Plan:
     timed_out: frozenset[str] = frozenset()
 
 
-def known_groups(
-    own: Iterable[PlannedMember], answers: Iterable[PluginAnswer[ArchiveMember]]
-) -> frozenset[str]:
-    """Return the groups that can be asked for.
+def known_groups(answers: Iterable[PluginAnswer[ArchiveMember]]) -> frozenset[str]:
+    """Return the groups of plugins that can be asked for.
 
     Each plugin's name is one even if it has no members at the moment, so that asking for
     the dumps of a process that has none yet is no mistake.
     """
-    groups = {member.group for member in own}
+    groups = set()
     for answer in answers:
         groups.add(answer.plugin)
         groups.update(_group(answer.plugin, member) for member in answer.items)

@@ -138,6 +138,7 @@ class _Batch:
             case Cut(copy):
                 self._end_stream()
                 self._copy = copy
+                return True  # so that what follows is flushed in the same places each time
             case Compressed(data):
                 self._append(data)
                 self._fed += len(data)

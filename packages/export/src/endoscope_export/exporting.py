@@ -16,7 +16,7 @@ from endoscope_export.kept_streams import KeptStreams
 from endoscope_export.limits import Limits
 from endoscope_export.masking import Masking
 from endoscope_export.order import Order
-from endoscope_export.own_members import own_members
+from endoscope_export.own_members import OWN_GROUPS, own_members
 from endoscope_export.preview import preview
 from endoscope_export.redaction import Rules
 from endoscope_export.selection import parse_selection
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from endoscope_export.settings import ExportSettings
     from endoscope_export.turns import Turn, Turns
 
-# An answer that is no stream must come while a client still waits for it.
-_PREVIEW_SECONDS = 45.0
+# What happens before the first byte must end while a client still waits for it.
+_LIST_SECONDS = 30.0
+_PREVIEW_SECONDS = 25.0
 
 
 def export(context: PluginContext[ExportSettings], turns: Turns, request: Request) -> Answer:
@@ -57,8 +58,9 @@ def export(context: PluginContext[ExportSettings], turns: Turns, request: Reques
 
 def _plan(context: PluginContext[ExportSettings], order: Order) -> Plan:
     own = tuple(own_members(context))
-    answers = context.contributions.archive_members(order.limits.contributor_seconds)
-    order.selection.check(bundle.known_groups(own, answers))
+    seconds = min(order.limits.contributor_seconds, _LIST_SECONDS)
+    answers = context.contributions.archive_members(seconds)
+    order.selection.check(OWN_GROUPS | bundle.known_groups(answers))
     return bundle.plan(own, answers, order.selection)
 
 

@@ -51,11 +51,29 @@ class KeptStreams:
 
     def __init__(self, folder: Path, most: int) -> None:
         self._folder = folder
-        self._most = most
+        self._boot = _boot()
+        self._most = most if self._boot else 0
 
-    def worth(self, content: Content) -> bool:
-        """Tell whether content is a file, and of a size that makes it worth being kept."""
-        return self._most > 0 and isinstance(content, OpenFile) and content.size >= WORTH_BYTES
+    def key(self, path: str, content: Content) -> str | None:
+        """Return what tells one file's entry under `path` from every other.
+
+        None if it is not worth being kept: no file, or too small. A file that was written anew,
+        or in place, has other times. The boot is part of it: what was written before a power
+        failure may never have reached the disk.
+        """
+        if self._most <= 0 or not isinstance(content, OpenFile) or content.size < WORTH_BYTES:
+            return None
+        status = os.fstat(content.descriptor)
+        facts = (
+            path,
+            status.st_dev,
+            status.st_ino,
+            status.st_size,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+            self._boot,
+        )
+        return hashlib.sha256(repr(facts).encode("utf-8", "surrogateescape")).hexdigest()
 
     def find(self, key: str) -> KeptStream | None:
         """Return what is kept under a `key`; the caller closes it."""
@@ -133,24 +151,9 @@ class Draft:
         os.close(self._descriptor)
 
 
-def key_of(path: str, content: OpenFile) -> str:
-    """Return what tells one file's entry under `path` from every other.
-
-    A file that was written anew, or in place, has other times. The boot is part of it: what
-    was written before a power failure may never have reached the disk.
-    """
-    status = os.fstat(content.descriptor)
-    facts = (
-        path,
-        status.st_dev,
-        status.st_ino,
-        status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-        _boot(),
-    )
-    return hashlib.sha256(repr(facts).encode("utf-8", "surrogateescape")).hexdigest()
-
-
 def _boot() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    """Return the name of the time since the machine was started, empty if nobody knows."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

@@ -90,18 +90,26 @@ class Masking:
                     yield Pause()
                     watch.require_time()
             spool.write(redactor.finish())
-            begin = _beginning(spool, most)
+            begin = _beginning(spool, most, cut_before=start > 0)
             cut = reading.cut
             if start or begin:
                 cut = f"only the last {spool.size - begin} of its {content.size} bytes are here"
             return Masked(spool.content(begin, content.modified), dict(redactor.counts), cut)
 
 
-def _beginning(spool: Spool, most: int | None) -> int:
-    """Return from where on at most `most` bytes are left, from a line's beginning if possible."""
-    if most is None or spool.size <= most:
+def _beginning(spool: Spool, most: int | None, *, cut_before: bool) -> int:
+    """Return from where on at most `most` bytes are left, from a line's beginning if possible.
+
+    What was `cut_before` it was masked begins in the middle of a line, and that may be the middle
+    of a secret, which nobody could know for one: it does not stay.
+    """
+    begin = 0 if most is None else max(0, spool.size - most)
+    if not begin and not cut_before:
         return 0
-    return spool.line_after(spool.size - most, _LONGEST_LINE)
+    line = spool.line_after(max(1, begin), _LONGEST_LINE)
+    if line is not None:
+        return line
+    return min(spool.size, max(begin, _BEFORE_BYTES)) if cut_before else begin
 
 
 class _Reading:

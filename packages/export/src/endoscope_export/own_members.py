@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from endoscope import PluginContext
     from endoscope_export.settings import ExportSettings
 
-_BINARY = "binary"
+_CONFIG, _BINARY = "config", "binary"
+
+OWN_GROUPS = frozenset({_CONFIG, _BINARY})
+"""Groups that can be asked for whatever the settings."""
 
 
 def own_members(context: PluginContext[ExportSettings]) -> Iterator[PlannedMember]:
@@ -25,7 +28,7 @@ def own_members(context: PluginContext[ExportSettings]) -> Iterator[PlannedMembe
     def configuration() -> bytes:
         return context.contributions.configuration().encode("utf-8", "backslashreplace")
 
-    yield PlannedMember(f"config/{name}.yaml", configuration, "config", EXPORT, Stage.AT_HAND)
+    yield PlannedMember(f"config/{name}.yaml", configuration, _CONFIG, EXPORT, Stage.AT_HAND)
     if settings.include_binary:
         yield _binary(f"{name}-binary", open_executable)
     if settings.include_libraries:

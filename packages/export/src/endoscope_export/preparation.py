@@ -91,7 +91,7 @@ class Preparation:
         """Call within what is left of the plugin's time, and charge it for what it used."""
         left = self._allowance.seconds(plugin)
         with self._allowance.spending(plugin):
-            self._contributions.call_within(left, function)
+            self._contributions.call_within(left, function, plugin)
 
 
 @dataclass(frozen=True, slots=True)

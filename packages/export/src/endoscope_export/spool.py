@@ -11,7 +11,6 @@ from endoscope_export.content import Blob, ContentError, OpenFile
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from typing import BinaryIO
 
     from endoscope_export.content import Content
 
@@ -30,7 +29,7 @@ class Spool:
     def __init__(self, directory: Path, expected: int) -> None:
         self._directory = directory
         self._parts: list[bytes] = []
-        self._file: BinaryIO | None = None
+        self._descriptor: int | None = None
         self.size = 0
         if expected > IN_MEMORY_BYTES:
             self._move_to_disk(expected)
@@ -38,41 +37,44 @@ class Spool:
     def write(self, data: bytes) -> None:
         """Append `data`. Raises `ContentError` if the disk has no room for it."""
         self.size += len(data)
-        if self._file is None:
+        if self._descriptor is None:
             self._parts.append(data)
             if self.size > IN_MEMORY_BYTES:
                 self._move_to_disk(self.size)
         else:
             self._write_to_disk(data)
 
-    def line_after(self, offset: int, within: int) -> int:
-        """Return where the first line begins at or after `offset`; `offset` if none soon does."""
+    def line_after(self, offset: int, within: int) -> int | None:
+        """Return where the first line begins at or after `offset`, 1 or more; None if none does.
+
+        Looks no further than `within` bytes.
+        """
         near = self._read(offset - 1, within)
-        return offset + near.index(b"\n") if b"\n" in near else offset
+        return offset + near.index(b"\n") if b"\n" in near else None
 
     def content(self, start: int, modified: int | None) -> Content:
         """Return what was written from `start` on. The spool is used up by this."""
-        if self._file is None:
+        if self._descriptor is None:
             return Blob(b"".join(self._parts)[start:], modified)
-        descriptor = os.dup(self._file.fileno())
-        self.close()
+        descriptor, self._descriptor = self._descriptor, None
         return OpenFile(descriptor, self.size - start, modified, start)
 
     def close(self) -> None:
         """Let go of everything."""
         self._parts.clear()
-        if self._file is not None:
-            self._file.close()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
     def _read(self, offset: int, count: int) -> bytes:
-        if self._file is None:
+        if self._descriptor is None:
             return b"".join(self._parts)[offset : offset + count]
-        return os.pread(self._file.fileno(), count, offset)
+        return os.pread(self._descriptor, count, offset)
 
     def _move_to_disk(self, expected: int) -> None:
         require_free(self._directory, expected)
         try:
-            self._file = tempfile.TemporaryFile(dir=self._directory, buffering=0)  # noqa: SIM115
+            self._descriptor = _file_without_name(self._directory)
         except OSError as error:
             raise _cannot_write(error) from error
         for part in self._parts:
@@ -81,11 +83,24 @@ class Spool:
 
     def _write_to_disk(self, data: bytes) -> None:
         require_free(self._directory, len(data))
-        assert self._file is not None  # noqa: S101  for the type checker
+        assert self._descriptor is not None  # noqa: S101  for the type checker
         try:
-            write_all(self._file.fileno(), data)
+            write_all(self._descriptor, data)
         except OSError as error:
             raise _cannot_write(error) from error
+
+
+def _file_without_name(directory: Path) -> int:
+    """Open a file that is gone when it is closed. Raises `OSError`."""
+    try:
+        return os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno not in {errno.EOPNOTSUPP, errno.EISDIR}:
+            raise
+    # A file system that knows no such thing.
+    descriptor, path = tempfile.mkstemp(dir=directory)
+    os.unlink(path)
+    return descriptor
 
 
 def require_free(directory: Path, count: int) -> None:
