@@ -40,6 +40,7 @@ ORDER = [
     "added_commands",
     "doctor",
     "sizes",
+    "printable",
     "top_view",
     "preview_view",
     "cli",

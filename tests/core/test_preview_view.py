@@ -66,3 +66,9 @@ def test_the_whole_and_what_will_be_missing():
 
 def test_nothing_masked():
     assert "masked: -" in shown({**ANSWER, "redactions": {}})
+
+
+def test_names_of_files_move_no_cursor_whatever_they_are():
+    row = {**ANSWER["members"][0], "path": "a\x1b[31mb\udc80"}
+    text = shown({**ANSWER, "members": [row]})
+    assert "a\\x1b[31mb\\udc80" in text

@@ -22,7 +22,6 @@ from endoscope import (
     PluginFailure,
     PluginReport,
     Request,
-    TimeLimitError,
 )
 from endoscope_export import ExportPlugin, ExportSettings
 
@@ -80,24 +79,38 @@ class SmallCore:
     def secrets(self) -> frozenset[str]:
         return self.secret_values
 
-    def call_within(self, seconds: float, function: Callable[[], Any], plugin: str) -> Any:
-        outcome: list[Any] = []
+    def begin(self, function: Callable[[], Any], plugin: str) -> Begun:
+        return Begun(function)
 
-        def run() -> None:
-            try:
-                outcome.append((function(), None))
-            except BaseException as error:  # noqa: BLE001
-                outcome.append((None, error))
 
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
-        thread.join(seconds)
-        if not outcome:
-            raise TimeLimitError(f"took longer than {seconds} s")
-        result, error = outcome[0]
-        if error is not None:
-            raise error
-        return result
+class Begun:
+    """A call on a thread of its own."""
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        self._function = function
+        self._ended = threading.Event()
+        self._result: Any = None
+        self._error: BaseException | None = None
+        self.abandoned = False
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self._result = self._function()
+        except BaseException as error:  # noqa: BLE001
+            self._error = error
+        self._ended.set()
+
+    def wait(self, seconds: float) -> bool:
+        return self._ended.wait(seconds)
+
+    def outcome(self) -> Any:
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+    def abandon(self) -> None:
+        self.abandoned = True
 
 
 @dataclass

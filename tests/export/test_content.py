@@ -16,6 +16,17 @@ from endoscope_export.content import Blob, ContentError, describe, open_path, op
 
 def at_once(function):
     function()
+    yield from ()
+
+
+def opened(source, calling=at_once):
+    """Return what a generator returns that opens `source`."""
+    steps = open_source(source, calling)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
 
 
 def read(content):
@@ -30,13 +41,13 @@ def descriptors():
 def refused(source, call=at_once):
     before = descriptors()
     with pytest.raises(ContentError) as caught:
-        open_source(source, call)
+        opened(source, call)
     assert descriptors() == before
     return caught.value
 
 
 def test_bytes_are_content_as_they_are():
-    content = open_source(b"hello", at_once)
+    content = opened(b"hello")
     assert (content.size, content.modified, read(content)) == (5, None, b"hello")
 
 
@@ -44,7 +55,7 @@ def test_a_file_has_its_size_and_time_from_when_it_was_opened(tmp_path):
     path = tmp_path / "dump"
     path.write_bytes(b"12345")
     os.utime(path, (1_600_000_000, 1_600_000_000))
-    with closing(open_source(path, at_once)) as content:
+    with closing(opened(path)) as content:
         path.write_bytes(b"123456789")
         assert (content.size, content.modified) == (5, 1_600_000_000)
 
@@ -138,8 +149,8 @@ def test_a_callable_that_returns_nonsense_is_a_failure(returned):
 
 def test_a_callable_may_return_bytes_or_an_open_file(tmp_path):
     (tmp_path / "file").write_bytes(b"from a file")
-    assert open_source(lambda: b"made", at_once) == Blob(b"made")
-    with closing(open_source(lambda: (tmp_path / "file").open("rb"), at_once)) as content:
+    assert opened(lambda: b"made") == Blob(b"made")
+    with closing(opened(lambda: (tmp_path / "file").open("rb"))) as content:
         assert read(content) == b"from a file"
 
 
@@ -149,14 +160,14 @@ def test_a_returned_file_is_sent_from_its_start_with_what_was_still_in_its_buffe
         file.write(b"written, and not yet flushed")
         return file
 
-    with closing(open_source(spool, at_once)) as content:
+    with closing(opened(spool)) as content:
         assert read(content) == b"written, and not yet flushed"
 
 
 def test_a_returned_file_is_closed_and_its_content_still_there(tmp_path):
     (tmp_path / "file").write_bytes(b"x")
     file = (tmp_path / "file").open("rb")
-    with closing(open_source(lambda: file, at_once)) as content:
+    with closing(opened(lambda: file)) as content:
         assert file.closed
         assert read(content) == b"x"
 
@@ -176,7 +187,7 @@ def test_a_returned_socket_pipe_or_closed_file_is_a_failure(tmp_path):
 
 def refused_late(source):
     with pytest.raises(ContentError) as caught:
-        open_source(source, at_once)
+        opened(source)
     return caught.value.code
 
 
@@ -215,7 +226,7 @@ def test_a_file_that_comes_after_the_time_limit_is_closed(tmp_path):
         raise TimeLimitError("took longer than 0 s")
 
     with pytest.raises(ContentError) as caught:
-        open_source(late, abandon)
+        opened(late, abandon)
     released.set()
     threads[0].join(5)
     assert caught.value.code == "timed_out"
@@ -236,7 +247,7 @@ def test_a_file_that_comes_just_before_the_time_limit_is_closed_too(tmp_path):
 
 
 def test_what_the_kernel_makes_up_is_read_at_once():
-    content = open_source(Path("/proc/self/limits"), at_once)
+    content = opened(Path("/proc/self/limits"))
     assert content.size > 100
     assert content.modified is None
     room = bytearray(content.size)
@@ -246,6 +257,6 @@ def test_what_the_kernel_makes_up_is_read_at_once():
 
 def test_an_empty_file_is_empty(tmp_path):
     (tmp_path / "empty").touch()
-    content = open_source(tmp_path / "empty", at_once)
+    content = opened(tmp_path / "empty")
     assert content.size == 0
     content.close()

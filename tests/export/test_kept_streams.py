@@ -148,6 +148,36 @@ def test_a_file_that_changed_has_another_key(streams, file, change):
     assert streams.key("a", open_path(file)) != before
 
 
+def test_a_file_that_grew_after_it_was_opened_has_the_key_of_what_was_opened(streams, file):
+    content = open_path(file)
+    key = streams.key("a", content)
+    with file.open("ab") as grown:
+        grown.write(b"more")
+    assert streams.key("a", content) == key
+    assert not content.is_unchanged()
+    assert streams.key("a", open_path(file)) != key
+
+
+def test_a_stream_over_the_bound_is_not_kept_and_throws_none_out(streams, folder):
+    keep(streams, key(1), b"x" * 900)
+    draft = streams.draft(key(2), 5000)
+    for _ in range(5):
+        draft.write(b"y" * 1000)
+    assert os.fstat(draft._descriptor).st_size <= 1000
+    draft.keep(SHA)
+    draft.close()
+    assert found(streams, key(1))
+    assert found(streams, key(2)) is None
+
+
+def test_a_stream_that_somebody_has_cut_is_not_used_again(streams, folder):
+    keep(streams, key(1), b"x" * 900)
+    (name,) = os.listdir(folder)
+    os.truncate(folder / name, 10)
+    assert found(streams, key(1)) is None
+    assert os.listdir(folder) == []
+
+
 def test_where_nobody_knows_the_boot_nothing_is_kept(folder, file, monkeypatch):
     monkeypatch.setattr(kept_streams, "_boot", lambda: "")
     assert KeptStreams(folder, most=1000).key("a", open_path(file)) is None

@@ -25,8 +25,8 @@ def ledger():
 
 
 def manifest(ledger, *reports):
-    order = Order(0.0, HOST, Selection(), LIMITS)
-    return ledger.manifest(order, Allowance(LIMITS, {"slow": 30.0}), reports)
+    order = Order(0.0, 0.0, HOST, Selection(), LIMITS)
+    return ledger.manifest(order, Allowance(LIMITS, {"slow": 30.0}, 0.0), reports)
 
 
 def report(name, *failures):
@@ -60,6 +60,8 @@ def test_secrets_are_masked_wherever_plugins_speak(ledger):
         ManifestEntry("db", "password", "hunter2-hunter2"),
         ManifestEntry("db", "note", "test-secret-123 it is"),
         ManifestEntry("db", "connections", 5),
+        ManifestEntry("db", "pin_password", 123_456_789),
+        ManifestEntry("of test-secret-123", "test-secret-123 url", "hello"),
         ManifestEntry("db", "wrong", object()),
     )
     ledger.tell(PluginAnswer("memory", entries))
@@ -70,6 +72,8 @@ def test_secrets_are_masked_wherever_plugins_speak(ledger):
         ("password", "********"),
         ("note", "******** it is"),
         ("connections", 5),
+        ("pin_password", "********"),
+        ("******** url", "hello"),
     ]
     assert told.failures[-1].code == "wrong_type"
 

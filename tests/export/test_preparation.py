@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 
 import pytest
 
@@ -8,6 +10,7 @@ from endoscope_export.bundle import EXPORT, PlannedMember, Stage
 from endoscope_export.content import ContentError
 from endoscope_export.limits import Allowance, Limits
 from endoscope_export.masking import Masking
+from endoscope_export.pieces import Pause
 from endoscope_export.preparation import OlderError, Preparation
 from endoscope_export.redaction import Rules
 
@@ -19,7 +22,7 @@ PLENTY = Limits(30, 600)
 def prepare(core, tmp_path):
     def run(source, *, plugin="memory", verbatim=False, since=None, limits=PLENTY, spent=0):
         masking = Masking(Rules.of([], {}), tmp_path)
-        allowance = Allowance(limits, {plugin: spent})
+        allowance = Allowance(limits, {plugin: spent}, time.monotonic())
         preparation = Preparation(masking, allowance, core, since)
         member = PlannedMember("memory/x", source, "memory", plugin, Stage.FILE, verbatim)
         steps = preparation.prepare(member)
@@ -105,4 +108,40 @@ def test_what_cannot_be_read_is_told(prepare, file):
     before = descriptors()
     with pytest.raises(ContentError, match="cannot be read"):
         prepare(only_to_be_written)
+    assert descriptors() == before
+
+
+def test_a_client_who_leaves_while_a_callable_hangs_is_noticed_and_what_comes_late_is_closed(
+    core, file, tmp_path
+):
+    gate, closed = threading.Event(), threading.Event()
+    before = descriptors()
+
+    class Late:
+        def __init__(self):
+            self._file = file.open("rb")
+
+        def fileno(self):
+            return self._file.fileno()
+
+        def close(self):
+            self._file.close()
+            closed.set()
+
+    def hang():
+        gate.wait(20)
+        return Late()
+
+    masking = Masking(Rules.of([], {}), tmp_path)
+    allowance = Allowance(PLENTY, {}, time.monotonic())
+    steps = Preparation(masking, allowance, core, None).prepare(
+        PlannedMember("memory/x", hang, "memory", "memory", Stage.CALLED)
+    )
+    assert isinstance(next(steps), Pause)
+    steps.close()
+    gate.set()
+    assert closed.wait(10)
+    until = time.monotonic() + 10
+    while descriptors() != before and time.monotonic() < until:
+        time.sleep(0.01)
     assert descriptors() == before

@@ -28,6 +28,8 @@ def test_addresses_and_how_their_files_begin(line, url, stem):
     "line",
     [
         "http://user:hunter2@shop:1",
+        "http://user:hun ter2@shop:1",
+        "http://user:hunter2 x@shop:1",
         "https://user:hunter2@shop:1/",
         "user:hunter2@shop:1",
         "http://user:hun@ter2@shop:1",

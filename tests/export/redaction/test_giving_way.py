@@ -6,10 +6,9 @@ from endoscope_export.redaction.giving_way import giving_way
 
 def test_everything_comes_in_order_with_pauses_in_between(monkeypatch):
     paused = []
-    monkeypatch.setattr(module.time, "sleep", paused.append)
+    monkeypatch.setattr(module, "give_way", lambda: paused.append(1))
     assert list(giving_way(range(300))) == list(range(300))
     assert len(paused) == 300 // 64
-    assert all(seconds > 0 for seconds in paused)
 
 
 def test_what_is_no_longer_wanted_is_not_asked_for():

@@ -112,3 +112,14 @@ HOSTILE = [
 def test_work_grows_with_the_text_and_no_faster(piece):
     small, large = (piece * (size // len(piece)) for size in (40_000, 160_000))
     assert steps(large) < 5 * steps(small) + 500
+
+
+@pytest.mark.parametrize("size", [200_000, 800_000])
+def test_what_lies_in_a_long_mask_is_not_remembered(size):
+    redactor = RULES.redactor()
+    waiting = 0
+    text = b'password="' + b"test-secret-123 " * (size // 16)
+    for offset in range(0, len(text), 10_000):
+        redactor.feed(text[offset : offset + 10_000])
+        waiting = max(waiting, len(redactor._waiting))
+    assert waiting < 1000

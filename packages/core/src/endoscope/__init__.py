@@ -6,6 +6,7 @@ from endoscope.contributions import (
     Answer,
     ArchiveMember,
     ByteStream,
+    Call,
     Contributions,
     FileContent,
     Granted,
@@ -40,6 +41,7 @@ from endoscope.errors import (
 from endoscope.hookspecs import hookimpl
 from endoscope.host import Diagnostics, start
 from endoscope.plugin import Plugin, PluginSettings
+from endoscope.workers import give_way
 
 __all__ = [
     "Access",
@@ -49,6 +51,7 @@ __all__ = [
     "BadRequestError",
     "BusyError",
     "ByteStream",
+    "Call",
     "Contributions",
     "Diagnostics",
     "EndoscopeError",
@@ -78,6 +81,7 @@ __all__ = [
     "TimeLimitError",
     "UnavailableError",
     "Verdict",
+    "give_way",
     "hookimpl",
     "start",
 ]

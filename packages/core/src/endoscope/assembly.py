@@ -14,12 +14,13 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from endoscope import settings as settings_module
 from endoscope.configuration import Configuration
 from endoscope.contributions import (
     ArchiveMember,
+    Call,
     HostIdentity,
     ManifestEntry,
     PluginAnswer,
@@ -29,7 +30,7 @@ from endoscope.contributions import (
 )
 from endoscope.plugins import FoundPlugin, Plugins, discover
 from endoscope.settings import RESERVED_NAMES, Settings
-from endoscope.workers import Workers
+from endoscope.workers import Job, Workers
 
 T = TypeVar("T")
 
@@ -170,8 +171,21 @@ class _Gathered:
     def secrets(self) -> frozenset[str]:
         return self._settings.secrets
 
-    def call_within(self, seconds: float, function: Callable[[], T], plugin: str) -> T:
-        return self._workers.call(function, seconds, plugin)
+    def begin(self, function: Callable[[], T], plugin: str) -> Call[T]:
+        return _Begun(self._workers, self._workers.submit(function, plugin))
+
+
+class _Begun(Generic[T]):
+    """A plugin's call on a worker thread."""
+
+    def __init__(self, workers: Workers, job: Job[T]) -> None:
+        self._workers = workers
+        self._job = job
+        self.wait = job.wait
+        self.outcome = job.outcome
+
+    def abandon(self) -> None:
+        self._workers.abandon(self._job)
 
 
 def _setting_problems(assembly: Assembly) -> list[Problem]:

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Generic, Literal, Protocol, TypeVar
 
 S = TypeVar("S")
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 # Where everything lives on the listener.
 PREFIX = "/diagnostics"
@@ -272,6 +273,19 @@ class HostIdentity:
     platform: str
 
 
+class Call(Protocol[T_co]):
+    """A call that was begun. Who waits no longer abandons it: its thread is never killed."""
+
+    def wait(self, seconds: float) -> bool:
+        """Block until it is over; False if that takes over `seconds`."""
+
+    def outcome(self) -> T_co:
+        """Return what the function returned, or raise what it raised. Only once it is over."""
+
+    def abandon(self) -> None:
+        """Wait no longer; harmless if it is over."""
+
+
 class Contributions(Protocol):
     """Read-only access to what the plugins contribute, for those who gather it.
 
@@ -297,11 +311,10 @@ class Contributions(Protocol):
     def secrets(self) -> frozenset[str]:
         """Return the values that the configuration holds as secrets, for who masks them."""
 
-    def call_within(self, seconds: float, function: Callable[[], T], plugin: str) -> T:
-        """Call a `function` of a `plugin` on a thread of its own; return or raise what it does.
+    def begin(self, function: Callable[[], T], plugin: str) -> Call[T]:
+        """Begin to call a `function` of a `plugin` on a thread of its own.
 
-        Raises `TimeLimitError` when it takes longer than `seconds`; the thread is then
-        abandoned, never killed. Also at once, while too many of the plugin's calls hang.
+        Raises `TimeLimitError` while too many of the plugin's calls hang.
         """
 
 

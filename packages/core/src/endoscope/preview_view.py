@@ -8,6 +8,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from endoscope.printable import printable
 from endoscope.sizes import size
 
 
@@ -22,14 +23,18 @@ def parts(answer: Mapping[str, Any]) -> Iterator[Table | str]:
             _counts(row["redactions"] or {}),
             row["path"],
         )
-        table.add_row(*map(escape, cells))
+        table.add_row(*map(_shown, cells))
     yield table
     yield f"{size(answer['bytes'])} before compression; masked: {_counts(answer['redactions'])}"
     for row in answer["left_out"]:
         why = "not changed since then" if row["reason"] == "older" else f"group {row['group']}"
-        yield escape(f"left out: {row['path']} ({why})")
+        yield _shown(f"left out: {row['path']} ({why})")
     for row in answer["failures"]:
-        yield escape(f"failed: {row['path'] or row['plugin']}: {row['message']} ({row['code']})")
+        yield _shown(f"failed: {row['path'] or row['plugin']}: {row['message']} ({row['code']})")
+
+
+def _shown(text: str) -> str:
+    return escape(printable(text))
 
 
 def _counts(redactions: Mapping[str, int]) -> str:

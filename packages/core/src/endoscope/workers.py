@@ -26,6 +26,8 @@ from endoscope.errors import TimeLimitError, UnavailableError
 
 T = TypeVar("T")
 
+_GIVEN_SECONDS = 1e-5
+
 # So many calls of one owner may hang; a thread is replaced for each, and threads are bounded.
 _HANGING_MOST = 2
 
@@ -41,6 +43,14 @@ def original(module: str, name: str) -> Any:
     if monkey is None:
         return getattr(importlib.import_module(module), name)
     return monkey.get_original(module, name)
+
+
+def give_way() -> None:
+    """Let the host's threads have Python's lock, in the middle of work that is all Python.
+
+    To sleep for no time would take the lock back before anybody who waits for it is awake.
+    """
+    original("time", "sleep")(_GIVEN_SECONDS)
 
 
 def allocate_lock() -> Any:
@@ -182,8 +192,9 @@ class Job(Generic[T]):
 def _give_way(niceness: int) -> None:
     """Lower this thread's priority below that of the process, if it can be done by thread."""
     if niceness and sys.platform == "linux":
-        own = os.getpriority(os.PRIO_PROCESS, 0)
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), own + niceness)
+        with contextlib.suppress(OSError):  # a sandbox may forbid it
+            own = os.getpriority(os.PRIO_PROCESS, 0)
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), own + niceness)
 
 
 class _Worker:
@@ -260,7 +271,7 @@ class Workers:
     def finish(self, job: Job[T], seconds: float) -> T:
         """Wait for a job that was submitted, as `call` does."""
         if not job.wait(seconds):
-            self._abandon(job)
+            self.abandon(job)
             raise _late(seconds)
         return job.outcome()
 
@@ -281,7 +292,7 @@ class Workers:
         try:
             if await job.wait_async(seconds):
                 return job.outcome()
-            self._abandon(job)
+            self.abandon(job)
             raise _late(seconds)
         except (asyncio.CancelledError, TimeLimitError):
             if not self._withdraw(job):
@@ -329,7 +340,8 @@ class Workers:
             self._waiting.remove(job)
         return True
 
-    def _abandon(self, job: Job[Any]) -> None:
+    def abandon(self, job: Job[Any]) -> None:
+        """Wait no longer for `job`; if it runs, its thread is replaced. Harmless if it is over."""
         if self._withdraw(job):
             return
         with self._lock:

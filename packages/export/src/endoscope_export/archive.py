@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from endoscope_export import manifest, manifest_text
 from endoscope_export.bundle import EXPORT, MANIFEST_JSON, MANIFEST_TEXT, Stage
-from endoscope_export.content import Blob, ContentError
+from endoscope_export.content import Blob, ContentError, OpenFile
 from endoscope_export.ledger import Ledger
 from endoscope_export.limits import Allowance
 from endoscope_export.manifest import FailureRow, MemberRow
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from endoscope import Contributions
     from endoscope_export.bundle import Plan, PlannedMember
-    from endoscope_export.content import Content
     from endoscope_export.kept_streams import KeptStreams
     from endoscope_export.manifest import Manifest
     from endoscope_export.masking import Masking
@@ -49,7 +48,7 @@ class Archive:
         self._plan = plan
         self._contributions = contributions
         self._kept = kept
-        self._allowance = Allowance(order.limits, plan.spent)
+        self._allowance = Allowance(order.limits, plan.spent, order.began)
         self._preparation = Preparation(
             masking, self._allowance, contributions, order.selection.since
         )
@@ -98,12 +97,12 @@ class Archive:
         content = prepared.content
         if self._kept is not None and member.verbatim:
             key = self._kept.key(member.path, content)
-            if key is not None:
+            if key is not None and isinstance(content, OpenFile):
                 return (yield from self._kept_entry(self._kept, key, member.path, content))
         return (yield from self._tar.entry(member.path, content))
 
     def _kept_entry(
-        self, streams: KeptStreams, key: str, path: str, content: Content
+        self, streams: KeptStreams, key: str, path: str, content: OpenFile
     ) -> Generator[Piece, None, Sent]:
         """Send an entry as a stream of its own: one that is kept, or a new one, which is then."""
         yield Cut()
@@ -117,7 +116,7 @@ class Archive:
         return Sent(kept.sha256, seconds=0.0)
 
     def _new_stream(
-        self, streams: KeptStreams, key: str, path: str, content: Content
+        self, streams: KeptStreams, key: str, path: str, content: OpenFile
     ) -> Generator[Piece, None, Sent]:
         draft = streams.draft(key, content.size)
         if draft is None:
@@ -128,7 +127,7 @@ class Archive:
             yield Cut(copy=draft.write)
             sent = yield from self._tar.entry(path, content)
             yield Cut()
-            if not sent.cut and key == streams.key(path, content):
+            if not sent.cut and content.is_unchanged():
                 draft.keep(sent.sha256)
         return sent
 
@@ -140,8 +139,7 @@ class Archive:
         self._ledger.add(row)
 
     def _gather_entries(self) -> None:
-        limit = self._order.limits.contributor_seconds
-        for answer in self._contributions.manifest_entries(limit):
+        for answer in self._contributions.manifest_entries(self._allowance.last_seconds()):
             self._allowance.spend(answer.plugin, answer.seconds)
             self._ledger.tell(answer)
 

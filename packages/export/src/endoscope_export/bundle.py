@@ -67,7 +67,6 @@ class Plan:
     left_out: tuple[LeftOut, ...] = ()
     failures: tuple[FailureRow, ...] = ()
     spent: dict[str, float] = field(default_factory=dict)
-    timed_out: frozenset[str] = frozenset()
 
 
 def known_groups(answers: Iterable[PluginAnswer[ArchiveMember]]) -> frozenset[str]:
@@ -107,7 +106,6 @@ def plan(
         left_out=tuple(left_out),
         failures=tuple(failures),
         spent={answer.plugin: answer.seconds for answer in answers},
-        timed_out=frozenset(row.plugin for row in failures if row.code == "timed_out"),
     )
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from endoscope import TimeLimitError
+from endoscope_export import descriptors
+from endoscope_export.pieces import Pause
 
 # O_NONBLOCK: a FIFO that took the file's place must not hold us up until somebody writes.
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -78,31 +81,56 @@ class Blob:
         pass
 
 
+class Identity(NamedTuple):
+    """What tells a file from every other, and from itself at another time."""
+
+    device: int
+    inode: int
+    size: int
+    modified_nanoseconds: int
+    changed_nanoseconds: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Identity:
+        return cls(
+            status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class OpenFile:
     """A regular file from `start` on, by a descriptor of our own.
 
-    `size` is what `fstat` said at the start.
+    `size` is what `fstat` said at the start, as is `identity`, which a file that was written
+    anew or changed in place has another of; None for a file of ours.
     """
 
     descriptor: int
     size: int
     modified: int | None
     start: int = 0
+    identity: Identity | None = None
 
     def read_into(self, room: memoryview, offset: int) -> int:
         return os.preadv(self.descriptor, [room], self.start + offset)
 
+    def is_unchanged(self) -> bool:
+        """Tell whether the file is still as it was when it was opened."""
+        return self.identity == Identity.of(os.fstat(self.descriptor))
+
     def close(self) -> None:
-        os.close(self.descriptor)
+        descriptors.close(self.descriptor)
 
 
-Call = Callable[[Callable[[], None]], None]
-"""Runs a function elsewhere: raises what it raises, or `TimeLimitError` if it takes too long."""
+Calling = Callable[[Callable[[], None]], Generator[Pause, None, None]]
+"""Runs a function elsewhere, with pauses until it is over.
+
+Raises what the function raises, or `TimeLimitError` if it takes too long.
+"""
 
 
-def open_source(source: object, call: Call) -> Content:
-    """Open a member's source: bytes, a `Path`, or a callable, which `call` runs.
+def open_source(source: object, calling: Calling) -> Generator[Pause, None, Content]:
+    """Return a member's source, opened: bytes, a `Path`, or a callable, which `calling` runs.
 
     Raises `ContentError` whatever goes wrong; nothing is left open then, not even what an
     abandoned callable returns later.
@@ -110,9 +138,10 @@ def open_source(source: object, call: Call) -> Content:
     if isinstance(source, bytes):
         return Blob(source)
     if isinstance(source, Path):
-        return open_path(source)
+        # Elsewhere too: a file of a server that is dead takes for ever to be opened.
+        return (yield from _Handover(partial(open_path, source)).run(calling))
     if callable(source):
-        return _call_source(source, call)
+        return (yield from _Handover(partial(_adopted, source)).run(calling))
     raise ContentError("wrong_type", f"its source is of type {type(source).__name__}")
 
 
@@ -150,7 +179,13 @@ def _measured(descriptor: int) -> Content:
     if made_up:
         os.close(descriptor)
         return Blob(made_up)
-    return OpenFile(descriptor, status.st_size, max(0, int(status.st_mtime)))
+    descriptors.opened(descriptor)
+    return OpenFile(
+        descriptor,
+        status.st_size,
+        max(0, int(status.st_mtime)),
+        identity=Identity.of(status),
+    )
 
 
 def _made_up(descriptor: int) -> bytes:
@@ -182,52 +217,57 @@ def _unreadable(error: OSError) -> ContentError:
     return ContentError("unreadable", f"it cannot be opened: {error.strerror}")
 
 
-def _call_source(source: Callable[[], object], call: Call) -> Content:
-    handover = _Handover(source)
-    try:
-        call(handover.run)
-    except ContentError:
-        raise
-    except BaseException as error:  # SystemExit and its like end nothing but this member
-        handover.abandon()
-        raise _failed_call(error) from error
-    return handover.result()
-
-
 def _failed_call(error: BaseException) -> ContentError:
+    if isinstance(error, ContentError):
+        return error
     if isinstance(error, TimeLimitError):
-        return ContentError("timed_out", "it took longer than its time limit")
+        return ContentError("timed_out", f"it took longer than its time limit: {error}")
     return ContentError("raised", describe(error))
 
 
 class _Handover:
-    """Takes a callable's content across threads so that none is lost open.
+    """Takes content across threads so that none is lost open.
 
-    Whoever comes second closes it: the callable's thread if the content was abandoned
+    Whoever comes second closes it: the thread that opens it if the content was abandoned
     before it was there, else the one who abandons it. Who came first is settled by
     `dict.setdefault`, which is atomic, and not by a lock, which in a host that gevent has
     patched would be one between greenlets.
     """
 
-    def __init__(self, source: Callable[[], object]) -> None:
-        self._source = source
+    def __init__(self, open_content: Callable[[], Content]) -> None:
+        self._open_content = open_content
         self._settled: dict[str, Content | None] = {}
 
-    def run(self) -> None:
-        content = _adopt(self._source())
+    def run(self, calling: Calling) -> Generator[Pause, None, Content]:
+        try:
+            yield from calling(self._open)
+        except GeneratorExit:
+            self._abandon()
+            raise
+        except BaseException as error:  # SystemExit and its like end nothing but this member
+            self._abandon()
+            raise _failed_call(error) from error
+        return self._result()
+
+    def _open(self) -> None:
+        content = self._open_content()
         if self._settled.setdefault("content", content) is not content:
             content.close()
 
-    def result(self) -> Content:
+    def _result(self) -> Content:
         content = self._settled.setdefault("content", None)
         if content is None:
             raise ContentError("raised", "it ended without a result")
         return content
 
-    def abandon(self) -> None:
+    def _abandon(self) -> None:
         content = self._settled.setdefault("content", None)
         if content is not None:
             content.close()
+
+
+def _adopted(source: Callable[[], object]) -> Content:
+    return _adopt(source())
 
 
 def _adopt(value: object) -> Content:

@@ -41,12 +41,12 @@ def export(context: PluginContext[ExportSettings], turns: Turns, request: Reques
     Everything that can be refused is refused here, before the first byte: raises
     `BadRequestError` for groups that nobody has, `BusyError` while too many run.
     """
-    made = time.time()
+    made, began = time.time(), time.monotonic()
     selection = parse_selection(request.query, made)
     form = FORMATS[request.query.get("format", FORMAT_NAMES[0])]
     with ExitStack() as held:
         turn = held.enter_context(turns.taken(request.principal))
-        order = Order(made, context.host, selection, Limits.of(context.settings))
+        order = Order(made, began, context.host, selection, Limits.of(context.settings))
         plan = _plan(context, order)
         if "preview" in request.query:
             return _preview(context, order, plan)
@@ -65,7 +65,8 @@ def _plan(context: PluginContext[ExportSettings], order: Order) -> Plan:
 
 
 def _preview(context: PluginContext[ExportSettings], order: Order, plan: Plan) -> Json:
-    seconds = min(order.limits.export_seconds, _PREVIEW_SECONDS)
+    passed = time.monotonic() - order.began
+    seconds = min(order.limits.export_seconds, passed + _PREVIEW_SECONDS)
     order = replace(order, limits=replace(order.limits, export_seconds=seconds))
     return Json(preview(order, plan, context.contributions, _masking(context)))
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from endoscope_export import descriptors
 from endoscope_export.content import ContentError, OpenFile
 from endoscope_export.spool import require_free, write_all
 
@@ -27,7 +28,7 @@ WORTH_BYTES = 1024 * 1024
 """Smaller files are compressed in no time."""
 
 _READ_BYTES = 128 * 1024
-_NAME = re.compile(r"(?P<key>[0-9a-f]{64})-(?P<sha256>[0-9a-f]{64})\.gz")
+_NAME = re.compile(r"(?P<key>[0-9a-f]{64})-(?P<sha256>[0-9a-f]{64})-(?P<bytes>[0-9]+)\.gz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +58,14 @@ class KeptStreams:
     def key(self, path: str, content: Content) -> str | None:
         """Return what tells one file's entry under `path` from every other.
 
-        None if it is not worth being kept: no file, or too small. A file that was written anew,
-        or in place, has other times. The boot is part of it: what was written before a power
-        failure may never have reached the disk.
+        None if it is not worth being kept: no file, or too small. The boot is part of it: what
+        was written before a power failure may never have reached the disk.
         """
         if self._most <= 0 or not isinstance(content, OpenFile) or content.size < WORTH_BYTES:
             return None
-        status = os.fstat(content.descriptor)
-        facts = (
-            path,
-            status.st_dev,
-            status.st_ino,
-            status.st_size,
-            status.st_mtime_ns,
-            status.st_ctime_ns,
-            self._boot,
-        )
+        if content.identity is None:
+            return None
+        facts = (path, self._boot, *content.identity)
         return hashlib.sha256(repr(facts).encode("utf-8", "surrogateescape")).hexdigest()
 
     def find(self, key: str) -> KeptStream | None:
@@ -80,11 +73,18 @@ class KeptStreams:
         for name, match in self._kept():
             if match["key"] == key:
                 with suppress(OSError):  # another process may make room just now
-                    os.utime(self._folder / name)
-                    return KeptStream(
-                        (self._folder / name).open("rb", buffering=0), match["sha256"]
-                    )
+                    return self._opened(name, match)
         return None
+
+    def _opened(self, name: str, match: re.Match[str]) -> KeptStream | None:
+        path = self._folder / name
+        os.utime(path)
+        file = path.open("rb", buffering=0)
+        if os.fstat(file.fileno()).st_size != int(match["bytes"]):  # somebody has cut it
+            file.close()
+            path.unlink()
+            return None
+        return KeptStream(file, match["sha256"])
 
     def draft(self, key: str, size: int) -> Draft | None:
         """Return what takes a stream of at most about `size` bytes; None if there is no room."""
@@ -92,7 +92,8 @@ class KeptStreams:
             require_free(self._folder, size)
             # Without O_EXCL, which would forbid to name it later.
             flags = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
-            return Draft(self, key, os.open(self._folder, flags, 0o600))
+            descriptor = os.open(self._folder, flags, 0o600)
+            return Draft(self, key, descriptors.opened(descriptor), self._most)
         return None
 
     def add(self, descriptor: int, name: str) -> None:
@@ -117,38 +118,51 @@ class KeptStreams:
         return [(name, match) for name in names if (match := _NAME.fullmatch(name))]
 
     def _newest_first(self) -> list[tuple[Path, os.stat_result]]:
-        found = [(self._folder / name, os.stat(self._folder / name)) for name, _ in self._kept()]
+        found = []
+        for name, _ in self._kept():
+            with suppress(OSError):  # another process makes room, too
+                found.append((self._folder / name, os.stat(self._folder / name)))
         return sorted(found, key=lambda each: each[1].st_mtime_ns, reverse=True)
 
 
 class Draft:
     """A compressed stream that is being written. Unless `keep` is called it leaves nothing.
 
-    What the disk does not take costs the copy, never the archive.
+    What the disk does not take, and what is over `most` bytes, costs the copy, never the archive.
     """
 
-    def __init__(self, kept: KeptStreams, key: str, descriptor: int) -> None:
+    def __init__(self, kept: KeptStreams, key: str, descriptor: int, most: int) -> None:
         self._kept = kept
         self._key = key
         self._descriptor = descriptor
+        self._most = most
+        self._bytes = 0
         self._whole = True
 
     def write(self, data: bytes) -> None:
         """Append `data`."""
-        if self._whole:
+        self._bytes += len(data)
+        if self._whole and self._bytes <= self._most:
             try:
                 write_all(self._descriptor, data)
             except OSError:
-                self._whole = False
+                self._give_up()
+        elif self._whole:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        self._whole = False
+        with suppress(OSError):
+            os.ftruncate(self._descriptor, 0)
 
     def keep(self, sha256: str) -> None:
         """Keep what was written, as the stream of a file of this checksum."""
         if self._whole:
             with suppress(OSError):  # somebody else may have kept the same
-                self._kept.add(self._descriptor, f"{self._key}-{sha256}.gz")
+                self._kept.add(self._descriptor, f"{self._key}-{sha256}-{self._bytes}.gz")
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        descriptors.close(self._descriptor)
 
 
 def _boot() -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from endoscope import ManifestEntry, PluginAnswer, PluginReport
     from endoscope_export.bundle import Plan, PlannedMember
     from endoscope_export.limits import Allowance
-    from endoscope_export.manifest import MemberRow
+    from endoscope_export.manifest import MemberRow, Value
     from endoscope_export.order import Order
     from endoscope_export.redaction import Rules
 
@@ -94,10 +94,16 @@ class Ledger:
 
     def _masked_entry(self, row: EntryRow) -> EntryRow:
         """Mask a fact as if it stood in a file: by its name, too."""
-        if not isinstance(row.value, str):
-            return row
-        named = f"{row.name}: "
-        return replace(row, value=self._rules.redacted(named + row.value).removeprefix(named))
+        section, name = self._rules.redacted(row.section), self._rules.redacted(row.name)
+        return replace(row, section=section, name=name, value=self._masked_value(row))
+
+    def _masked_value(self, row: EntryRow) -> Value:
+        if row.value is None or isinstance(row.value, bool):
+            return row.value
+        # A name with a secret in it does not say what stands under it.
+        named = f"{row.name}: " if self._rules.redacted(row.name) == row.name else ""
+        masked = self._rules.redacted(f"{named}{row.value}").removeprefix(named)
+        return row.value if masked == str(row.value) else masked
 
     def _masked_report(self, report: PluginReport) -> PluginReport:
         masked = (replace(f, error=self._rules.redacted(f.error)) for f in report.failures)

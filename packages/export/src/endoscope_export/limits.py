@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from endoscope_export.settings import ExportSettings
 
 
+_LAST_SECONDS = 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What an archive may take: seconds per plugin and in all, bytes per file and in all.
@@ -39,12 +42,15 @@ class Limits:
 
 
 class Allowance:
-    """What is left of the limits. `spent` has the seconds that each plugin has used."""
+    """What is left of the limits, of an archive `began` at that `time.monotonic()`.
 
-    def __init__(self, limits: Limits, spent: Mapping[str, float]) -> None:
+    `spent` has the seconds that each plugin has used.
+    """
+
+    def __init__(self, limits: Limits, spent: Mapping[str, float], began: float) -> None:
         self.limits = limits
         self.spent = dict(spent)
-        self._until = time.monotonic() + limits.export_seconds
+        self._until = began + limits.export_seconds
         self._bytes = 0
 
     def require_time(self) -> None:
@@ -52,7 +58,7 @@ class Allowance:
         if self._left() <= 0:
             raise ContentError(
                 "out_of_time",
-                f"the archive had taken its {self.limits.export_seconds:g} s (export_seconds)",
+                f"the {self.limits.export_seconds:g} s for all of it were over",
             )
 
     def seconds(self, plugin: str) -> float:
@@ -66,6 +72,10 @@ class Allowance:
                 "(contributor_seconds)",
             )
         return min(own, self._left())
+
+    def last_seconds(self) -> float:
+        """Return for how long plugins may be asked for a last word, however late it is."""
+        return max(_LAST_SECONDS, min(self.limits.contributor_seconds, self._left()))
 
     @contextmanager
     def spending(self, plugin: str) -> Iterator[None]:

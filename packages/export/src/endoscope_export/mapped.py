@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import BinaryIO
 
-_DELETED = b" (deleted)"
+DELETED = b" (deleted)"
+"""What the kernel writes behind the path of a file that is not there any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class MappedLibrary:
     deleted: bool = False
 
     def open(self) -> BinaryIO:
-        """Open the very file that is mapped. Raises `OSError`."""
+        """Open the file that is mapped. Raises `OSError`."""
         if not self.deleted:
             return open(self.path, "rb", buffering=0)
         # Takes the right to follow this link; without it there is no way to a deleted file.
@@ -47,7 +48,7 @@ def parse_maps(lines: Iterable[bytes], executable: bytes) -> list[MappedLibrary]
         if len(fields) < 6 or b"x" not in fields[1] or not fields[5].startswith(b"/"):
             continue
         path = fields[5].replace(b"\\012", b"\n")
-        kept = path.removesuffix(_DELETED)
+        kept = path.removesuffix(DELETED)
         if kept not in found and kept != executable:
             region = "-".join(f"{int(end, 16):x}" for end in fields[0].split(b"-"))
             found[kept] = MappedLibrary(kept, region, deleted=kept != path)

@@ -89,7 +89,8 @@ class Masking:
                 if not reading.ended:
                     yield Pause()
                     watch.require_time()
-            spool.write(redactor.finish())
+            with watch.running():
+                spool.write(redactor.finish())
             begin = _beginning(spool, most, cut_before=start > 0)
             cut = reading.cut
             if start or begin:

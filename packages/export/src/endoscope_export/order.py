@@ -13,9 +13,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One archive: when it was asked for (Unix seconds), of whom, what, within which limits."""
+    """One archive: when it was asked for, of whom, what, within which limits.
+
+    `made` is in Unix seconds, `began` the same moment by `time.monotonic()`.
+    """
 
     made: float
+    began: float
     host: HostIdentity
     selection: Selection
     limits: Limits

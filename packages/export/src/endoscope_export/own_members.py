@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from endoscope_export.binary import open_executable
 from endoscope_export.bundle import EXPORT, PlannedMember, Stage
-from endoscope_export.mapped import mapped_libraries
+from endoscope_export.mapped import DELETED, mapped_libraries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +42,6 @@ def _binary(path: str, source: object) -> PlannedMember:
 
 def _executable() -> bytes:
     try:
-        return os.readlink(b"/proc/self/exe")
+        return os.readlink(b"/proc/self/exe").removesuffix(DELETED)
     except OSError:
         return b""

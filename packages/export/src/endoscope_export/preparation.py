@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,17 +12,19 @@ from endoscope_export import content
 from endoscope_export.bundle import EXPORT
 from endoscope_export.content import ContentError
 from endoscope_export.masking import is_text
+from endoscope_export.pieces import Pause
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from endoscope import Contributions
+    from endoscope import Call, Contributions
     from endoscope_export.bundle import PlannedMember
     from endoscope_export.content import Content
     from endoscope_export.limits import Allowance
     from endoscope_export.masking import Masking
-    from endoscope_export.pieces import Pause
+
+_SLICE_SECONDS = 0.2
 
 Kind = Literal["text", "binary"]
 
@@ -65,7 +68,8 @@ class Preparation:
         """
         self._allowance.require_time()
         room = self._allowance.room()
-        opened = content.open_source(member.source, partial(self._call, member.plugin))
+        calling = partial(self._calling, member.plugin)
+        opened = yield from content.open_source(member.source, calling)
         try:
             self._require_new(member, opened)
             if member.verbatim or not is_text(opened):
@@ -84,14 +88,28 @@ class Preparation:
         # The executable is as old as it is, and needed whatever is asked for.
         if self._since is None or opened.modified is None or member.plugin == EXPORT:
             return
-        if opened.modified < self._since:
+        # Times of files are whole seconds here.
+        if opened.modified < math.floor(self._since):
             raise OlderError
 
-    def _call(self, plugin: str, function: Callable[[], None]) -> None:
-        """Call within what is left of the plugin's time, and charge it for what it used."""
+    def _calling(self, plugin: str, function: Callable[[], None]) -> Generator[Pause, None, None]:
+        """Call within what is left of the plugin's time, and charge it for what it used.
+
+        A client who leaves meanwhile is noticed.
+        """
+        self._allowance.seconds(plugin)
+        call = self._contributions.begin(function, plugin)
+        try:
+            while not self._over(call, plugin):
+                yield Pause()
+        finally:
+            call.abandon()
+        call.outcome()
+
+    def _over(self, call: Call[None], plugin: str) -> bool:
         left = self._allowance.seconds(plugin)
         with self._allowance.spending(plugin):
-            self._contributions.call_within(left, function, plugin)
+            return call.wait(min(left, _SLICE_SECONDS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ def preview(
     order: Order, plan: Plan, contributions: Contributions, masking: Masking
 ) -> dict[str, Any]:
     """Return, for JSON, the rows of an archive made now; read all text, send nothing."""
-    allowance = Allowance(order.limits, plan.spent)
+    allowance = Allowance(order.limits, plan.spent, order.began)
     preparation = Preparation(masking, allowance, contributions, order.selection.since)
     ledger = Ledger(plan, masking.rules)
     rows = list(_rows(plan, preparation, allowance, ledger))

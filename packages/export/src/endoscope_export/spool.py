@@ -7,6 +7,7 @@ import os
 import tempfile
 from typing import TYPE_CHECKING
 
+from endoscope_export import descriptors
 from endoscope_export.content import Blob, ContentError, OpenFile
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Spool:
         """Let go of everything."""
         self._parts.clear()
         if self._descriptor is not None:
-            os.close(self._descriptor)
+            descriptors.close(self._descriptor)
             self._descriptor = None
 
     def _read(self, offset: int, count: int) -> bytes:
@@ -74,7 +75,7 @@ class Spool:
     def _move_to_disk(self, expected: int) -> None:
         require_free(self._directory, expected)
         try:
-            self._descriptor = _file_without_name(self._directory)
+            self._descriptor = descriptors.opened(_file_without_name(self._directory))
         except OSError as error:
             raise _cannot_write(error) from error
         for part in self._parts:

@@ -44,6 +44,9 @@ def parse(line: str) -> Source:
     """Read `URL` or `URL secret-file=PATH`."""
     url, _, option = line.strip().partition(" ")
     option = option.strip()
+    if "@" in option and not option.startswith(_SECRET_FILE):
+        fault = "there is a space in its URL, and maybe in a password: it is not shown whole"
+        return Source("…@" + option.rpartition("@")[2], fault=fault)
     if not option:
         return _source(url, None)
     if not option.startswith(_SECRET_FILE):

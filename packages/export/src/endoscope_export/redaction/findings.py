@@ -31,6 +31,11 @@ class Finding:
     swallow: Swallow
     firm: bool = False
 
+    @property
+    def end(self) -> int:
+        """Where a firm one ends; where any other begins."""
+        return self.start + getattr(self.swallow, "size", 0)
+
     def moved(self, by: int) -> Finding:
         """Return the finding in data to the front of which `by` bytes were added."""
         return replace(self, start=self.start + by, origin=self.origin + by)

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
+
+from endoscope import give_way
 
 T = TypeVar("T")
 
 _PER_TURN = 64
 """So many things take about a millisecond of Python, each of them a sign or a finding."""
-
-# To sleep for no time at all would take the lock back before anybody who waits for it is awake.
-_SECONDS = 1e-5
-
-
-def give_way() -> None:
-    """Let others have their turn."""
-    time.sleep(_SECONDS)
 
 
 def giving_way(things: Iterable[T]) -> Iterator[T]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from endoscope import give_way
 from endoscope_export.redaction.findings import LOOKBEHIND, MASK, Finding
-from endoscope_export.redaction.giving_way import give_way, giving_way
+from endoscope_export.redaction.giving_way import giving_way
 from endoscope_export.redaction.searches import Search
 from endoscope_export.redaction.swallowing import Swallow
 
@@ -67,8 +68,8 @@ class Redactor:
         return sorted(found, key=lambda finding: (finding.start, finding.origin))
 
     def _wait(self, finding: Finding) -> None:
-        """Keep it for when the mask that lies before it, or maybe over it, has ended."""
-        if finding.start >= self._done or finding.firm:
+        """Keep it for when the mask has ended that lies before it, or over its beginning."""
+        if finding.start >= self._done or (finding.firm and finding.end > self._done):
             self._waiting.append(finding)
 
     def _begin(self, finding: Finding, limit: int) -> list[bytes]:
