@@ -303,16 +303,18 @@ def test_nice_threads_leave_everybody_else_as_they_were():
     nice.stop()
 
 
-def test_an_owner_of_whom_calls_hang_is_not_called_again_until_they_return(workers):
+def test_an_owner_of_whom_calls_hang_is_not_called_again_until_they_return():
     gate = threading.Event()
-    for _ in range(2):
+    pool = Workers("pool", 8)
+    for _ in range(4):
         with pytest.raises(TimeLimitError, match="within"):
-            workers.call(lambda: gate.wait(20), 0.01, owner="bad")
+            pool.call(lambda: gate.wait(20), 0.01, owner="bad")
     with pytest.raises(TimeLimitError, match="calls of bad still hang"):
-        workers.call(lambda: 1, 10, owner="bad")
-    assert workers.call(lambda: 1, 10, owner="good") == 1
+        pool.call(lambda: 1, 10, owner="bad")
+    assert pool.call(lambda: 1, 10, owner="good") == 1
     gate.set()
     until = time.monotonic() + 10
-    while workers.abandoned and time.monotonic() < until:
+    while pool.abandoned and time.monotonic() < until:
         time.sleep(0.01)
-    assert workers.call(lambda: 1, 10, owner="bad") == 1
+    assert pool.call(lambda: 1, 10, owner="bad") == 1
+    pool.stop()

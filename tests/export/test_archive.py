@@ -227,9 +227,9 @@ def test_facts_of_plugins_are_in_both_manifests(export, core):
 
 @pytest.fixture
 def big(core, tmp_path):
-    """Contribute a file of 1 MB of noise, and a small one after it."""
+    """Contribute a file of 2 MB of noise, and a small one after it."""
     path = tmp_path / "big"
-    path.write_bytes(os.urandom(1_000_000))
+    path.write_bytes(os.urandom(2_000_000))
     add(core, "memory", ("big", path), ("small", tmp_path / "small"))
     (tmp_path / "small").write_bytes(b"small")
     return path
@@ -244,16 +244,16 @@ def begun(export):
 def test_a_file_that_shrinks_is_padded_and_marked(export, big, unpack):
     chunks, first = begun(export)
     whole = big.read_bytes()
-    os.truncate(big, 600_000)
+    os.truncate(big, 1_500_000)
     files = unpack(first + b"".join(chunks))
-    assert len(files["memory/big"]) == 1_000_000
-    assert files["memory/big"] == whole[:600_000] + bytes(400_000)
+    assert len(files["memory/big"]) == 2_000_000
+    assert files["memory/big"] == whole[:1_500_000] + bytes(500_000)
     assert files["memory/small"] == b"small"
 
 
 def test_a_file_that_shrinks_is_told_in_the_manifest(export, big, unpack):
     chunks, first = begun(export)
-    os.truncate(big, 600_000)
+    os.truncate(big, 1_500_000)
     files = unpack(first + b"".join(chunks))
     document = json.loads(files["manifest.json"])
     rows = {row["path"]: row for row in document["members"]}

@@ -21,7 +21,7 @@ def at_once(function):
 
 def opened(source, calling=at_once):
     """Return what a generator returns that opens `source`."""
-    steps = open_source(source, calling)
+    steps = open_source(source, calling, calling)
     while True:
         try:
             next(steps)

@@ -87,12 +87,13 @@ def test_what_is_made_for_the_archive_is_never_too_old(prepare):
     assert prepare(lambda: b"now", since=NOW).kind == "text"
 
 
-def test_a_plugin_without_time_is_not_called_and_gives_what_is_at_hand(prepare):
+def test_a_plugin_without_time_is_not_called_and_gives_what_is_there(prepare, file):
     called = []
     with pytest.raises(ContentError) as caught:
         prepare(lambda: called.append(1), spent=30)
     assert (caught.value.code, called) == ("timed_out", [])
     assert prepare(b"at hand", spent=30).content.size == 7
+    assert prepare(file, spent=30).kind == "text"
 
 
 def test_masking_is_charged_to_the_plugin_and_stopped_when_its_time_is_over(prepare):

@@ -382,3 +382,14 @@ def uv() -> str:
     if found is None and not own.exists():
         pytest.skip("there is no uv to make environments with")
     return found or str(own)
+
+
+@pytest.fixture(scope="module")
+def archiving(module_launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Start hosts that archives are taken out of: `archiving(export={...})`."""
+    import runpy
+
+    start = runpy.run_path(str(Path(__file__).with_name("archive_host.py")))["start"]
+    return lambda **settings: start(
+        module_launcher, tmp_path_factory.mktemp("contributed"), wait_for, **settings
+    )

@@ -29,7 +29,7 @@ T = TypeVar("T")
 _GIVEN_SECONDS = 1e-5
 
 # So many calls of one owner may hang; a thread is replaced for each, and threads are bounded.
-_HANGING_MOST = 2
+_HANGING_MOST = 4
 
 # Faults are raised in the thread that commits them; blocking them would turn a report by
 # faulthandler into a silent kill.

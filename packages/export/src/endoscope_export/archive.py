@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING
 
 from endoscope_export import manifest, manifest_text
@@ -53,7 +54,7 @@ class Archive:
             masking, self._allowance, contributions, order.selection.since
         )
         self._ledger = Ledger(plan, masking.rules)
-        self._tar = TarStream()
+        self._tar = TarStream(partial(contributions.begin, plugin=EXPORT))
 
     def pieces(self) -> Pieces:
         """Yield the archive as tar.

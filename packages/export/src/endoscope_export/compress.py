@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from endoscope_export.pieces import Data, Piece, Pieces
 
-CHUNK_BYTES = 128 * 1024
+CHUNK_BYTES = 256 * 1024
 """A chunk is let out once it has this many bytes."""
 
 FED_BYTES = 8 * 1024 * 1024

@@ -129,8 +129,12 @@ Raises what the function raises, or `TimeLimitError` if it takes too long.
 """
 
 
-def open_source(source: object, calling: Calling) -> Generator[Pause, None, Content]:
-    """Return a member's source, opened: bytes, a `Path`, or a callable, which `calling` runs.
+def open_source(
+    source: object, calling: Calling, opening: Calling
+) -> Generator[Pause, None, Content]:
+    """Return a member's source, opened: bytes, a `Path`, or a callable.
+
+    `calling` runs a callable, `opening` what opens a path.
 
     Raises `ContentError` whatever goes wrong; nothing is left open then, not even what an
     abandoned callable returns later.
@@ -139,7 +143,7 @@ def open_source(source: object, calling: Calling) -> Generator[Pause, None, Cont
         return Blob(source)
     if isinstance(source, Path):
         # Elsewhere too: a file of a server that is dead takes for ever to be opened.
-        return (yield from _Handover(partial(open_path, source)).run(calling))
+        return (yield from _Handover(partial(open_path, source)).run(opening))
     if callable(source):
         return (yield from _Handover(partial(_adopted, source)).run(calling))
     raise ContentError("wrong_type", f"its source is of type {type(source).__name__}")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 WORTH_BYTES = 1024 * 1024
 """Smaller files are compressed in no time."""
 
-_READ_BYTES = 128 * 1024
+_READ_BYTES = 256 * 1024
 _NAME = re.compile(r"(?P<key>[0-9a-f]{64})-(?P<sha256>[0-9a-f]{64})-(?P<bytes>[0-9]+)\.gz")
 
 

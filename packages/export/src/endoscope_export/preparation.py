@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -68,8 +69,11 @@ class Preparation:
         """
         self._allowance.require_time()
         room = self._allowance.room()
-        calling = partial(self._calling, member.plugin)
-        opened = yield from content.open_source(member.source, calling)
+        opened = yield from content.open_source(
+            member.source,
+            partial(self._calling, member.plugin),
+            partial(self._opening, member.plugin),
+        )
         try:
             self._require_new(member, opened)
             if member.verbatim or not is_text(opened):
@@ -93,21 +97,36 @@ class Preparation:
             raise OlderError
 
     def _calling(self, plugin: str, function: Callable[[], None]) -> Generator[Pause, None, None]:
-        """Call within what is left of the plugin's time, and charge it for what it used.
+        """Call within what is left of the plugin's time."""
+        return self._awaiting(plugin, function, lambda: self._allowance.seconds(plugin))
 
-        A client who leaves meanwhile is noticed.
-        """
-        self._allowance.seconds(plugin)
+    def _opening(self, plugin: str, function: Callable[[], None]) -> Generator[Pause, None, None]:
+        """Call within a time of its own: a file is there, however late its plugin is."""
+        until = time.monotonic() + self._allowance.limits.contributor_seconds
+
+        def left() -> float:
+            self._allowance.require_time()
+            seconds = until - time.monotonic()
+            if seconds <= 0:
+                raise ContentError("timed_out", "it was not opened within contributor_seconds")
+            return seconds
+
+        return self._awaiting(plugin, function, left)
+
+    def _awaiting(
+        self, plugin: str, function: Callable[[], None], left: Callable[[], float]
+    ) -> Generator[Pause, None, None]:
+        """Call, and charge the plugin for it. A client who leaves meanwhile is noticed."""
+        left()
         call = self._contributions.begin(function, plugin)
         try:
-            while not self._over(call, plugin):
+            while not self._over(call, plugin, left()):
                 yield Pause()
         finally:
             call.abandon()
         call.outcome()
 
-    def _over(self, call: Call[None], plugin: str) -> bool:
-        left = self._allowance.seconds(plugin)
+    def _over(self, call: Call[None], plugin: str, left: float) -> bool:
         with self._allowance.spending(plugin):
             return call.wait(min(left, _SLICE_SECONDS))
 

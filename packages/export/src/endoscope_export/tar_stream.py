@@ -6,19 +6,24 @@ warn, and USTAR ends at 8 GiB and 255 characters.
 
 from __future__ import annotations
 
-import hashlib
 import tarfile
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from endoscope_export.checksum import Checksum
+
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from endoscope_export.checksum import Begin
     from endoscope_export.content import Content
     from endoscope_export.pieces import Data
 
-PIECE_BYTES = 128 * 1024
+PIECE_BYTES = 512 * 1024
+"""So much is read at a time, compressed, and hashed meanwhile."""
+
+_LARGE_BYTES = 1024 * 1024
 
 # For content that was made for this archive, and so has no time of its own: a fixed one,
 # so that the same members give the same bytes. 1980-01-01, because tools of the zip family
@@ -41,9 +46,13 @@ class Sent:
 
 
 class TarStream:
-    """Writes one tar archive as a series of pieces, through one reused buffer."""
+    """Writes one tar archive as a series of pieces, through one reused buffer.
 
-    def __init__(self) -> None:
+    With `begin`, large files are hashed on another thread.
+    """
+
+    def __init__(self, begin: Begin | None = None) -> None:
+        self._begin = begin
         self._buffer = memoryview(bytearray(PIECE_BYTES))
         self._written = 0
 
@@ -74,18 +83,19 @@ class TarStream:
         yield bytes(2 * tarfile.BLOCKSIZE + -size % tarfile.RECORDSIZE)
 
     def _body(self, content: Content) -> Generator[Data, None, Sent]:
-        digest = hashlib.sha256()
+        checksum = Checksum(self._begin if content.size >= _LARGE_BYTES else None)
         offset, seconds, cut = 0, 0.0, ""
         while offset < content.size:
             started = time.monotonic()
             room = self._buffer[: content.size - offset]
             filled, cut = _fill(room, content, offset, cut)
             piece = room[:filled]
-            digest.update(piece)
+            checksum.add(piece)
             offset += filled
             seconds += time.monotonic() - started
             yield piece
-        return Sent(digest.hexdigest(), seconds, cut)
+            checksum.settle()
+        return Sent(checksum.hexadecimal(), seconds, cut)
 
 
 def _head(path: str, content: Content, modified: int | None = None) -> bytes:

@@ -37,7 +37,8 @@ class Redactor:
             self._data += chunk[offset : offset + _WINDOW]
             if len(self._data) >= self._done + 2 * self._lookahead:
                 pieces += self._advance(len(self._data) - self._lookahead)
-                give_way()
+                if len(chunk) >= _WINDOW:  # little takes no time
+                    give_way()
         return b"".join(pieces)
 
     def finish(self) -> bytes:

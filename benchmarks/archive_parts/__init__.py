@@ -1,0 +1,1 @@
+"""The parts of `archive.py`, one file each, and what they share."""
