@@ -11,8 +11,15 @@ import weakref
 
 import pytest
 
+from endoscope import workers as workers_module
 from endoscope.errors import TimeLimitError, UnavailableError
-from endoscope.workers import Workers, allocate_lock, start_thread, threads_of_others
+from endoscope.workers import (
+    Workers,
+    allocate_lock,
+    giving_way,
+    start_thread,
+    threads_of_others,
+)
 
 
 @pytest.fixture
@@ -318,3 +325,33 @@ def test_an_owner_of_whom_calls_hang_is_not_called_again_until_they_return():
         time.sleep(0.01)
     assert pool.call(lambda: 1, 10, owner="bad") == 1
     pool.stop()
+
+
+def test_giving_way_yields_everything_in_order_with_turns_in_between(monkeypatch):
+    given = []
+    monkeypatch.setattr(workers_module, "give_way", lambda: given.append(1))
+    assert list(giving_way(range(300), 64)) == list(range(300))
+    assert len(given) == 300 // 64
+
+
+def test_another_thread_gets_the_lock_when_it_is_given():
+    """Without it the interpreter would take the lock away after an hour only."""
+    interval = sys.getswitchinterval()
+    ran, ready = threading.Event(), threading.Event()
+
+    def other():
+        ready.set()
+        time.sleep(0)
+        ran.set()
+
+    sys.setswitchinterval(3600)
+    try:
+        thread = threading.Thread(target=other)
+        thread.start()
+        for _ in giving_way(range(100_000), 1):
+            if ran.is_set():
+                break
+    finally:
+        sys.setswitchinterval(interval)
+    thread.join()
+    assert ran.is_set()

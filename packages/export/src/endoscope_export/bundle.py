@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from endoscope import giving_way
 from endoscope_export.manifest import FailureRow, LeftOut, hook_failed
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def plan(
     answers = tuple(answers)
     claims, failures = _Claims(), list(_hook_failures(answers))
     members, left_out = [], []
-    for member in (*own, *_contributed(answers)):
+    for member in giving_way((*own, *_contributed(answers))):
         if not selection.takes(member.group):
             left_out.append(LeftOut(member.path, member.plugin, member.group))
         elif failure := unusable(member) or claims.refuse(member):

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from endoscope import giving_way
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -143,7 +145,8 @@ def as_json(manifest: Manifest) -> bytes:
     It is pure ASCII: a byte of a path that is not UTF-8 stands there as a lone surrogate
     from `\udc80` on, as Python's `surrogateescape` has it.
     """
-    return (json.dumps(_document(manifest), indent=2, allow_nan=False) + "\n").encode("ascii")
+    tokens = json.JSONEncoder(indent=2, allow_nan=False).iterencode(_document(manifest))
+    return "".join((*giving_way(tokens, 1024), "\n")).encode("ascii")
 
 
 def _document(manifest: Manifest) -> dict[str, Any]:
@@ -164,7 +167,9 @@ def _document(manifest: Manifest) -> dict[str, Any]:
         "selection": selection_document(manifest.selection),
         "plugins": [_plugin(row) for row in manifest.plugins],
         "entries": [asdict(row) for row in manifest.entries],
-        "members": [asdict(row) | {"seconds": round(row.seconds, 6)} for row in manifest.members],
+        "members": [
+            asdict(row) | {"seconds": round(row.seconds, 6)} for row in giving_way(manifest.members)
+        ],
         "failures": [asdict(row) for row in manifest.failures],
         "redactions": manifest.redactions,
         "left_out": [asdict(row) for row in manifest.left_out],

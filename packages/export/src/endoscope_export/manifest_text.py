@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from endoscope import giving_way
 from endoscope_export.manifest import rfc3339, uptime
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _CHECKSUM_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r"})
 
 def as_text(manifest: Manifest) -> bytes:
     """Return `manifest.txt`: UTF-8, but for the names of files, which are as they are."""
-    text = "\n".join(_lines(manifest)) + "\n"
+    text = "\n".join(giving_way(_lines(manifest))) + "\n"
     return text.encode("utf-8", "surrogateescape")
 
 

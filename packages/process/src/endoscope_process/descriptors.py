@@ -9,6 +9,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from endoscope import giving_way
 from endoscope_process import kernel, sockets
 from endoscope_process.limits import UNLIMITED, Unlimited
 
@@ -75,7 +76,7 @@ class Tally:
 def tell() -> dict[str, object]:
     """Count the descriptors of this process, and show some. Raises `OSError` without `/proc`."""
     tally = Tally()
-    for descriptor in open_descriptors():
+    for descriptor in giving_way(open_descriptors()):
         tally.add(descriptor)
     words = sockets.descriptions(tally.sockets) if tally.sockets else {}
     kinds = tally.kinds + _sockets_by_kind(tally.sockets, words)

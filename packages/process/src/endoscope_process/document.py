@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from endoscope import giving_way
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -13,7 +15,8 @@ if TYPE_CHECKING:
 def as_json(tell: Callable[[], object]) -> bytes:
     """Return as a JSON document what `tell` returns, or why it does not."""
     value = told(tell)
-    return json.dumps(value, indent=2, allow_nan=False, default=asdict).encode() + b"\n"
+    encoder = json.JSONEncoder(indent=2, allow_nan=False, default=asdict)
+    return "".join((*giving_way(encoder.iterencode(value), 1024), "\n")).encode()
 
 
 def told(tell: Callable[[], object]) -> object:

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from endoscope import giving_way
 from endoscope_process import kernel, proc
 from endoscope_process.proc import Stat
 
@@ -76,7 +77,7 @@ def look() -> Iterator[Thread]:
     """Yield the threads by native id, without those that end meanwhile."""
     known = known_to_python()
     ticks = os.sysconf("SC_CLK_TCK")
-    for native_id in kernel.numbered_entries(_FOLDER):
+    for native_id in giving_way(kernel.numbered_entries(_FOLDER), 16):
         try:
             stat = kernel.read(f"{_FOLDER}/{native_id}/stat")
             status = kernel.read(f"{_FOLDER}/{native_id}/status")

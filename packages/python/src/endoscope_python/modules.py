@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from typing import TYPE_CHECKING
 
+from endoscope import giving_way
 from endoscope_python.objects import module_attributes, text, type_name
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ def tell() -> dict[str, object]:
 def loaded(modules: Mapping[str, object]) -> list[Module]:
     """Describe modules by name, without touching them. Names that are no strings are left out."""
     named = [each for each in modules.items() if type(each[0]) is str]
-    return [describe(name, module) for name, module in sorted(named, key=lambda each: each[0])]
+    in_order = sorted(named, key=lambda each: each[0])
+    return [describe(name, module) for name, module in giving_way(in_order)]
 
 
 def describe(name: str, module: object) -> Module:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from endoscope import give_way
+from endoscope import give_way, giving_way
 from endoscope_export.redaction.findings import LOOKBEHIND, MASK, Finding
-from endoscope_export.redaction.giving_way import giving_way
 from endoscope_export.redaction.searches import Search
 from endoscope_export.redaction.swallowing import Swallow
 

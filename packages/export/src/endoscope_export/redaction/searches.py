@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from endoscope import giving_way
 from endoscope_export.redaction.expressions import Expression
 from endoscope_export.redaction.findings import Finding
-from endoscope_export.redaction.giving_way import giving_way
 from endoscope_export.redaction.swallowing import Length
 
 BLOCK = 1024
