@@ -12,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -197,8 +198,8 @@ class Launcher:
 
     def config(self, **settings: Any) -> Path:
         """Write a configuration file into a fresh folder, on a free port."""
-        folder = self._folder / f"host-{len(list(self._folder.iterdir()))}"
-        folder.mkdir()
+        # Hosts are started by several threads at once.
+        folder = Path(tempfile.mkdtemp(prefix="host-", dir=self._folder))
         section = {
             "enabled": True,
             "listen": f"127.0.0.1:{free_port()}",
