@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from endoscope_process import kernel, proc
+from endoscope_process import proc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Sequence
@@ -74,7 +74,8 @@ def descriptions(inodes: Container[int]) -> dict[int, str]:
     found: dict[int, str] = {}
     for table in TABLES:
         try:
-            text = kernel.read(f"/proc/self/net/{table.file}")
+            # The kernel goes through all the sockets of the machine for it: without the lock.
+            text = proc.read(f"/proc/self/net/{table.file}")
         except OSError:  # this kernel has no such family
             continue
         found.update((inode, words) for inode, words in parse(text, table) if inode in inodes)
