@@ -72,3 +72,9 @@ def test_names_of_files_move_no_cursor_whatever_they_are():
     row = {**ANSWER["members"][0], "path": "a\x1b[31mb\udc80"}
     text = shown({**ANSWER, "members": [row]})
     assert "a\\x1b[31mb\\udc80" in text
+
+
+def test_a_long_path_is_there_to_its_end():
+    path = "binaries/" + "/".join(f"folder-{number}" for number in range(40))
+    text = shown({**ANSWER, "members": [{**ANSWER["members"][0], "path": path}]})
+    assert path in "".join(char for char in text if char not in " \n│").replace("│", "")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from endoscope.printable import printable
 from endoscope.sizes import size
@@ -14,7 +14,7 @@ from endoscope.sizes import size
 
 def parts(answer: Mapping[str, Any]) -> Iterator[Table | str]:
     """Yield what is to be printed, in order."""
-    table = Table("size", "content", "group", "masked", "path")
+    table = Table("size", "content", "group", "masked", Column("path", overflow="fold"))
     for row in answer["members"]:
         cells = (
             size(row["bytes"]),
