@@ -32,6 +32,8 @@ def endoscope_settings(tmp_path: Path) -> dict[str, Any]:
         "shared_secret": secrets.token_urlsafe(24),
         "output_directory": str(tmp_path / "diagnostics"),
         "strict_plugins": True,
+        # An author need not install an authenticator; one that is there is asked all the same.
+        "allow_unauthenticated": True,
     }
 
 
