@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from endoscope_export import kept_streams, spool
+from endoscope_export import disk, kept_streams
 from endoscope_export.content import Blob, open_path
 from endoscope_export.kept_streams import WORTH_BYTES, KeptStreams
 
@@ -97,7 +97,7 @@ def test_the_same_twice_is_kept_once(streams, folder):
 
 def test_a_disk_without_room_keeps_nothing(streams, monkeypatch):
     full = SimpleNamespace(f_bavail=10, f_frsize=1)
-    monkeypatch.setattr(spool.os, "statvfs", lambda path: full)
+    monkeypatch.setattr(disk.os, "statvfs", lambda path: full)
     assert streams.draft(key(1), 1) is None
 
 

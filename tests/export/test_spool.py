@@ -7,9 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from endoscope_export import spool as module
+from endoscope_export import disk as module
 from endoscope_export.content import Blob, ContentError, OpenFile
-from endoscope_export.spool import IN_MEMORY_BYTES, LEFT_FREE_BYTES, Spool
+from endoscope_export.disk import LEFT_FREE_BYTES
+from endoscope_export.spool import IN_MEMORY_BYTES, Spool
 
 
 def read(content):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from endoscope_export import manifest, manifest_text
 from endoscope_export.bundle import EXPORT, MANIFEST_JSON, MANIFEST_TEXT, Stage
-from endoscope_export.content import Blob, ContentError, OpenFile
+from endoscope_export.content import Blob, ContentError
 from endoscope_export.ledger import Ledger
 from endoscope_export.limits import Allowance
 from endoscope_export.manifest import FailureRow, MemberRow
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from endoscope import Contributions
     from endoscope_export.bundle import Plan, PlannedMember
+    from endoscope_export.content import Content
     from endoscope_export.kept_streams import KeptStreams
     from endoscope_export.manifest import Manifest
     from endoscope_export.masking import Masking
@@ -98,12 +99,12 @@ class Archive:
         content = prepared.content
         if self._kept is not None and member.verbatim:
             key = self._kept.key(member.path, content)
-            if key is not None and isinstance(content, OpenFile):
+            if key is not None:
                 return (yield from self._kept_entry(self._kept, key, member.path, content))
         return (yield from self._tar.entry(member.path, content))
 
     def _kept_entry(
-        self, streams: KeptStreams, key: str, path: str, content: OpenFile
+        self, streams: KeptStreams, key: str, path: str, content: Content
     ) -> Generator[Piece, None, Sent]:
         """Send an entry as a stream of its own: one that is kept, or a new one, which is then."""
         yield Cut()
@@ -117,7 +118,7 @@ class Archive:
         return Sent(kept.sha256, seconds=0.0)
 
     def _new_stream(
-        self, streams: KeptStreams, key: str, path: str, content: OpenFile
+        self, streams: KeptStreams, key: str, path: str, content: Content
     ) -> Generator[Piece, None, Sent]:
         draft = streams.draft(key, content.size)
         if draft is None:

@@ -57,8 +57,25 @@ class Content(Protocol):
     def read_into(self, room: memoryview, offset: int) -> int:
         """Fill the front of `room` from `offset` on; return how many bytes, 0 at the end."""
 
+    def is_unchanged(self) -> bool:
+        """Tell whether it is still as it was when it was opened."""
+
     def close(self) -> None:
         """Give back what is held open."""
+
+
+def read(content: Content, room: memoryview, offset: int) -> tuple[int, str]:
+    """Fill the front of `room` from `offset`; return how many bytes, and why there are none.
+
+    That is for before the end only: the file shrank, or cannot be read any more.
+    """
+    try:
+        filled = content.read_into(room, offset)
+    except OSError as error:
+        return 0, f"reading failed after {offset} of {content.size} bytes: {error.strerror}"
+    if filled:
+        return filled, ""
+    return 0, f"it shrank from {content.size} to {offset} bytes while it was being read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +93,9 @@ class Blob:
         part = memoryview(self.data)[offset : offset + len(room)]
         room[: len(part)] = part
         return len(part)
+
+    def is_unchanged(self) -> bool:
+        return True
 
     def close(self) -> None:
         pass
@@ -115,7 +135,6 @@ class OpenFile:
         return os.preadv(self.descriptor, [room], self.start + offset)
 
     def is_unchanged(self) -> bool:
-        """Tell whether the file is still as it was when it was opened."""
         return self.identity == Identity.of(os.fstat(self.descriptor))
 
     def close(self) -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from endoscope_export import descriptors
-from endoscope_export.content import ContentError, OpenFile
-from endoscope_export.spool import require_free, write_all
+from endoscope_export.content import OpenFile
+from endoscope_export.disk import LEFT_FREE_BYTES, free_bytes, nameless_file, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,12 +88,10 @@ class KeptStreams:
 
     def draft(self, key: str, size: int) -> Draft | None:
         """Return what takes a stream of at most about `size` bytes; None if there is no room."""
-        with suppress(ContentError, OSError):
-            require_free(self._folder, size)
-            # Without O_EXCL, which would forbid to name it later.
-            flags = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
-            descriptor = os.open(self._folder, flags, 0o600)
-            return Draft(self, key, descriptors.opened(descriptor), self._most)
+        with suppress(OSError):
+            if free_bytes(self._folder) >= size + LEFT_FREE_BYTES:
+                descriptor = descriptors.opened(nameless_file(self._folder))
+                return Draft(self, key, descriptor, self._most)
         return None
 
     def add(self, descriptor: int, name: str) -> None:

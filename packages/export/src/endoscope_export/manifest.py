@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from endoscope import giving_way
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from endoscope import HostIdentity, ManifestEntry, PluginFailure, PluginReport
     from endoscope_export.selection import Selection
@@ -101,9 +102,15 @@ class Manifest:
     @property
     def redactions(self) -> dict[str, int]:
         """How often each rule has masked something, in all files together."""
-        counts = [row.redactions for row in self.members]
-        rules = sorted({rule for each in counts for rule in each})
-        return {rule: sum(each.get(rule, 0) for each in counts) for rule in rules}
+        return in_all(row.redactions for row in self.members)
+
+
+def in_all(redactions: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Add up, by rule, how often something was masked."""
+    counts: Counter[str] = Counter()
+    for each in redactions:
+        counts.update(each)
+    return dict(sorted(counts.items()))
 
 
 def hook_failed(failure: PluginFailure) -> FailureRow:

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from endoscope_export.content import read
 from endoscope_export.pieces import Pause
 from endoscope_export.spool import Spool
 
@@ -129,13 +130,6 @@ class _Reading:
     def block(self) -> bytes:
         """Return the next bytes, none where they end early."""
         room = self._room[: self._content.size - self._offset]
-        size = self._content.size
-        try:
-            filled = self._content.read_into(room, self._offset)
-        except OSError as error:
-            self.cut = f"reading failed after {self._offset} of {size} bytes: {error.strerror}"
-            return b""
-        if not filled:
-            self.cut = f"it shrank from {size} to {self._offset} bytes while it was being read"
+        filled, self.cut = read(self._content, room, self._offset)
         self._offset += filled
         return bytes(room[:filled])

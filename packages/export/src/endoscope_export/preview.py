@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from endoscope_export.bundle import Stage
 from endoscope_export.content import ContentError
 from endoscope_export.ledger import Ledger
 from endoscope_export.limits import Allowance
-from endoscope_export.manifest import FailureRow, selection_document
+from endoscope_export.manifest import FailureRow, in_all, selection_document
 from endoscope_export.preparation import OlderError, Preparation
 
 if TYPE_CHECKING:
@@ -46,11 +45,10 @@ def preview(
     preparation = Preparation(masking, allowance, contributions, order.selection.since)
     ledger = Ledger(plan, masking.rules)
     rows = list(_rows(plan, preparation, allowance, ledger))
-    redactions = sum((Counter(row.redactions or {}) for row in rows), Counter[str]())
     return {
         "selection": selection_document(order.selection),
         "bytes": sum(row.bytes or 0 for row in rows),
-        "redactions": dict(sorted(redactions.items())),
+        "redactions": in_all(row.redactions or {} for row in rows),
         "members": [asdict(row) for row in rows],
         "left_out": [asdict(row) for row in ledger.left_out],
         "failures": [asdict(row) for row in ledger.failures],

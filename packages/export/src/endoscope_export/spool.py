@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 from typing import TYPE_CHECKING
 
 from endoscope_export import descriptors
 from endoscope_export.content import Blob, ContentError, OpenFile
+from endoscope_export.disk import LEFT_FREE_BYTES, free_bytes, temporary_file, write_all
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from endoscope_export.content import Content
 
 IN_MEMORY_BYTES = 1024 * 1024
-
-LEFT_FREE_BYTES = 64 * 1024 * 1024
-"""What a disk must have beside what is written to it, so that the host does not run out."""
 
 
 class Spool:
@@ -73,9 +70,9 @@ class Spool:
         return os.pread(self._descriptor, count, offset)
 
     def _move_to_disk(self, expected: int) -> None:
-        require_free(self._directory, expected)
+        _require_free(self._directory, expected)
         try:
-            self._descriptor = descriptors.opened(_file_without_name(self._directory))
+            self._descriptor = descriptors.opened(temporary_file(self._directory))
         except OSError as error:
             raise _cannot_write(error) from error
         for part in self._parts:
@@ -83,7 +80,7 @@ class Spool:
         self._parts.clear()
 
     def _write_to_disk(self, data: bytes) -> None:
-        require_free(self._directory, len(data))
+        _require_free(self._directory, len(data))
         assert self._descriptor is not None  # noqa: S101  for the type checker
         try:
             write_all(self._descriptor, data)
@@ -91,39 +88,18 @@ class Spool:
             raise _cannot_write(error) from error
 
 
-def _file_without_name(directory: Path) -> int:
-    """Open a file that is gone when it is closed. Raises `OSError`."""
-    try:
-        return os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        if error.errno not in {errno.EOPNOTSUPP, errno.EISDIR}:
-            raise
-    # A file system that knows no such thing.
-    descriptor, path = tempfile.mkstemp(dir=directory)
-    os.unlink(path)
-    return descriptor
-
-
-def require_free(directory: Path, count: int) -> None:
+def _require_free(directory: Path, count: int) -> None:
     """Raise `ContentError` if `count` bytes more would leave too little of the disk free."""
     try:
-        status = os.statvfs(directory)
+        free = free_bytes(directory)
     except OSError as error:
         raise _cannot_write(error) from error
-    free = status.f_bavail * status.f_frsize
     if free < count + LEFT_FREE_BYTES:
         raise ContentError(
             "no_space",
             f"masking secrets in it takes {count} bytes of disk in the output directory, where "
             f"{free} are free, {LEFT_FREE_BYTES} of them for others",
         )
-
-
-def write_all(descriptor: int, data: bytes) -> None:
-    """Write all of `data`, however little the system takes at a time."""
-    left = memoryview(data)
-    while left:
-        left = left[os.write(descriptor, left) :]
 
 
 def _cannot_write(error: OSError) -> ContentError:

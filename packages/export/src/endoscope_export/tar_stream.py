@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from endoscope_export.checksum import Checksum
+from endoscope_export.content import read
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -115,13 +116,8 @@ def header(path: str, size: int, modified: int) -> bytes:
 def _fill(room: memoryview, content: Content, offset: int, cut: str) -> tuple[int, str]:
     """Fill `room` from the content, or with zeros once the content was cut short."""
     if not cut:
-        try:
-            filled = content.read_into(room, offset)
-        except OSError as error:
-            cut = f"reading failed after {offset} of {content.size} bytes: {error.strerror}"
-        else:
-            if filled:
-                return filled, ""
-            cut = f"it shrank from {content.size} to {offset} bytes while it was being read"
+        filled, cut = read(content, room, offset)
+        if filled:
+            return filled, ""
     room[:] = bytes(len(room))
     return len(room), cut

@@ -13,7 +13,7 @@ from endoscope_profiles import limits
 from endoscope_profiles.profile_error import NotExpectedError
 
 
-class _Member(Protocol):
+class Member(Protocol):
     """What decompresses one gzip member or zstd frame. A file may have several."""
 
     @property
@@ -36,14 +36,14 @@ class Compression:
     name: str
     begins: tuple[bytes, ...]
     feed_bytes: int
-    member: Callable[[], _Member]
+    member: Callable[[], Member]
 
 
-def _gzip_member() -> _Member:
+def _gzip_member() -> Member:
     return zlib.decompressobj(wbits=31)  # a gzip header, and the largest window
 
 
-def _zstd_member() -> _Member:
+def _zstd_member() -> Member:
     return zstandard.ZstdDecompressor().decompressobj()
 
 
@@ -80,7 +80,7 @@ def decompress(compression: Compression, pieces: Iterable[bytes]) -> Iterator[by
 
 
 def _members(compression: Compression, pieces: Iterable[bytes]) -> Iterator[bytes]:
-    member: _Member | None = None
+    member: Member | None = None
     for feed in _feeds(pieces, compression.feed_bytes):
         rest = feed if member else _without_padding(feed)
         while rest:
@@ -97,7 +97,7 @@ def _without_padding(between: bytes) -> bytes:
     return between.lstrip(b"\0")
 
 
-def _decompressed(compression: Compression, member: _Member, data: bytes) -> bytes:
+def _decompressed(compression: Compression, member: Member, data: bytes) -> bytes:
     try:
         return member.decompress(data)
     except (zlib.error, zstandard.ZstdError):

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 import zstandard
 
 from endoscope.errors import EndoscopeError
-from endoscope_profiles.compression import Compression, recognise
+from endoscope_profiles.compression import Compression, Member, recognise
 
 STDIN = Path("-")
 
@@ -110,19 +110,9 @@ def _decompressed(first: bytes, others: Iterator[bytes]) -> Iterator[bytes]:
     return (piece for piece in content if piece)
 
 
-class _Member(Protocol):
-    @property
-    def eof(self) -> bool: ...
-
-    @property
-    def unused_data(self) -> bytes: ...
-
-    def decompress(self, data: bytes, /) -> bytes: ...
-
-
 def _members(compression: Compression, pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Yield what is in all gzip members or zstd frames of a file; nothing else may be there."""
-    member: _Member | None = None
+    member: Member | None = None
     for feed in _feeds(pieces, compression.feed_bytes):
         rest = feed
         while rest:
@@ -134,7 +124,7 @@ def _members(compression: Compression, pieces: Iterable[bytes]) -> Iterator[byte
         raise CutOffError(f"the {compression.name} stream ends before its end")
 
 
-def _fed(name: str, member: _Member, data: bytes) -> bytes:
+def _fed(name: str, member: Member, data: bytes) -> bytes:
     try:
         return member.decompress(data)
     except (zlib.error, zstandard.ZstdError) as error:
