@@ -23,6 +23,7 @@ from endoscope.contributions import (
     Call,
     HostIdentity,
     ManifestEntry,
+    OtherProcess,
     PluginAnswer,
     PluginContext,
     PluginReport,
@@ -161,6 +162,9 @@ class _Gathered:
 
     def manifest_entries(self, seconds: float) -> tuple[PluginAnswer[ManifestEntry], ...]:
         return self.source.manifest_entries(seconds)
+
+    def other_processes(self) -> tuple[OtherProcess, ...]:
+        return ()
 
     def plugins(self) -> tuple[PluginReport, ...]:
         return self.source.reports()

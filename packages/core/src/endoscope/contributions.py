@@ -31,6 +31,20 @@ class Access(enum.Enum):
     ACT = "act"
 
 
+class Reach(enum.Enum):
+    """Whose answer a route gives, where a service runs as several processes.
+
+    `PROCESS`: that of the process which answers; `?process=PID` asks another one, and what
+    `?process=all` answers is collected, JSON only. `GATHERED`: the same, but for `all` the
+    handler gathers by itself (`Request.every_process`). `SERVICE`: any process gives the
+    same answer, of what lies in the output directory, so that none is to be chosen.
+    """
+
+    PROCESS = "process"
+    GATHERED = "gathered"
+    SERVICE = "service"
+
+
 # --- what a plugin says about itself --------------------------------------------------
 
 
@@ -105,6 +119,7 @@ class Request:
 
     `path_parameters` are the percent-decoded values of the route's `{name}` fields, still
     to be checked by the handler. `headers` has lower-case names. `principal` says who asks.
+    `every_process`: what is asked of a `GATHERED` route is asked of the whole service.
     """
 
     method: str
@@ -114,6 +129,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     principal: str = ""
+    every_process: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +189,10 @@ class Route:
     `path` starts with `/`, or is empty for the prefix itself; `{name}` takes one segment.
     `handler` runs on a worker thread and may block; it returns an `Answer` or raises a
     `RequestError`. `access` is what the caller must have been granted.
+
+    `reach` says whose answer it gives. `lasting` names a state that the route sets, if it
+    sets one (`"profiling"`): what was asked of all processes is asked of each process that
+    joins them later, too; of routes with the same word only what was asked last.
     """
 
     method: Literal["GET", "POST", "DELETE"]
@@ -181,6 +201,8 @@ class Route:
     access: Access
     summary: str
     parameters: tuple[Parameter, ...] = ()
+    reach: Reach = Reach.PROCESS
+    lasting: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +254,8 @@ class ArchiveMember:
     One that is `slow` comes after all that are not, and takes nothing of their time.
     Text is searched for secrets, and these are masked; what is `verbatim` is sent byte for
     byte, as binary content is: for files that would be broken by it and hold no secret.
+    What is `shared` is the same in all processes of the service, and stands once in an archive
+    of all of them.
     """
 
     path: str
@@ -239,6 +263,7 @@ class ArchiveMember:
     group: str
     slow: bool = False
     verbatim: bool = False
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +271,14 @@ class ManifestEntry:
     """One fact for the manifest, shown as `name: value` under `section`."""
 
     section: str
+    name: str
+    value: str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessFact:
+    """One fact that tells a process from its siblings, a column of the list of processes."""
+
     name: str
     value: str | int | float | bool | None
 
@@ -286,6 +319,31 @@ class Call(Protocol[T_co]):
         """Wait no longer; harmless if it is over."""
 
 
+class OtherProcess(Protocol):
+    """Another process of the service, and what its plugins contribute.
+
+    Sources of its members are bytes, or callables that fetch content from it. Every method
+    raises `EndoscopeError` if it has ended or does not answer. To be closed in the end.
+    """
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+
+    @property
+    def process_started(self) -> float:
+        """When it started, Unix seconds."""
+
+    def archive_members(self, seconds: float) -> tuple[PluginAnswer[ArchiveMember], ...]:
+        """Do there what `Contributions.archive_members` does here."""
+
+    def manifest_entries(self, seconds: float) -> tuple[PluginAnswer[ManifestEntry], ...]:
+        """Do there what `Contributions.manifest_entries` does here."""
+
+    def close(self) -> None:
+        """Let it free what it holds for us."""
+
+
 class Contributions(Protocol):
     """Read-only access to what the plugins contribute, for those who gather it.
 
@@ -301,6 +359,9 @@ class Contributions(Protocol):
 
     def manifest_entries(self, seconds: float) -> tuple[PluginAnswer[ManifestEntry], ...]:
         """Ask every plugin for its manifest entries, each under a limit of `seconds`."""
+
+    def other_processes(self) -> tuple[OtherProcess, ...]:
+        """Return the other processes of this service, by process id; none is asked yet."""
 
     def plugins(self) -> tuple[PluginReport, ...]:
         """Return all installed plugins, those that failed or are disabled included."""

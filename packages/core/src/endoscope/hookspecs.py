@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         ArchiveMember,
         ManifestEntry,
         Problem,
+        ProcessFact,
         Route,
         Verdict,
     )
@@ -88,6 +89,19 @@ def endoscope_authenticate(request: AccessRequest) -> Verdict | None:
         @hookimpl
         def endoscope_authenticate(self, request):
             return Granted("localhost") if request.client == "127.0.0.1" else None
+    """
+
+
+@hookspec
+def endoscope_process_facts() -> Iterable[ProcessFact]:
+    """Return what tells this process from its siblings, for the list of processes.
+
+    Called once per `GET /diagnostics/processes`, in every process of the service, under a
+    time limit of a second: return what is known already.
+
+        @hookimpl
+        def endoscope_process_facts(self):
+            return [ProcessFact("requests_in_flight", self.in_flight)]
     """
 
 

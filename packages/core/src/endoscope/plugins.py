@@ -35,6 +35,7 @@ from endoscope.contributions import (
     PluginFailure,
     PluginReport,
     Problem,
+    ProcessFact,
     Refused,
     Route,
     Severity,
@@ -53,6 +54,7 @@ _FAILURES_KEPT = 200
 # A hook that is asked at start-up or while stopping must not hold the host up.
 _HOOK_SECONDS = 10.0
 _MOMENT = 0.1
+_FACT_SECONDS = 1.0
 _MOST_ITEMS = 100_000
 _LONGEST_MESSAGE = 1000
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
@@ -261,6 +263,14 @@ class Plugins:
                 *(Refused(f"{f.plugin} failed: {f.error}") for f in answer.failures),
             )
         )
+
+    def process_facts(self) -> dict[str, Any]:
+        """Ask for what tells this process from its siblings; the first to name a fact has it."""
+        answers = self._ask_together("endoscope_process_facts", ProcessFact, _FACT_SECONDS)
+        facts: dict[str, Any] = {}
+        for fact in itertools.chain.from_iterable(answer.items for answer in answers):
+            facts.setdefault(fact.name, fact.value)
+        return facts
 
     def archive_members(self, seconds: float) -> tuple[PluginAnswer[ArchiveMember], ...]:
         """Ask for archive members; paths come back below a folder of the plugin's name."""
@@ -487,12 +497,14 @@ def _flaw(item: object) -> str:
             sound = levels and isinstance(principal, str)
         case Refused(reason):
             sound = isinstance(reason, str)
-        case ArchiveMember(group=group, slow=slow, verbatim=verbatim):
-            flags = isinstance(slow, bool) and isinstance(verbatim, bool)
+        case ArchiveMember(group=group, slow=slow, verbatim=verbatim, shared=shared):
+            flags = all(isinstance(flag, bool) for flag in (slow, verbatim, shared))
             sound = isinstance(group, str) and flags
         case ManifestEntry(section, name, value):
             texts = isinstance(section, str) and isinstance(name, str)
             sound = texts and isinstance(value, str | int | float | None)
+        case ProcessFact(name, value):
+            sound = isinstance(name, str) and isinstance(value, str | int | float | None)
         case Mapping():
             sound = all(
                 isinstance(text, str) and "\0" not in text for p in item.items() for text in p
