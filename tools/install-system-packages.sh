@@ -2,8 +2,9 @@
 # Install what is needed of the system, if it is missing and we may; else say how.
 #   tools/install-system-packages.sh PYTHON [tests]
 # jemalloc and a C compiler are for heap profiles. `tests` adds the tools that what we write is
-# compared with: jeprof, pprof (Go's), and Chromium, which opens the flame graphs. Never fails:
-# without any of it everything else works, and tests that miss something are skipped.
+# compared with: jeprof, pprof (Go's), Chromium, which opens the flame graphs, and wrk, which
+# keeps servers busy. Never fails: without any of it everything else works, and tests that miss
+# something are skipped.
 set -eu
 
 python=$1
@@ -21,6 +22,7 @@ if [ "$for_tests" = tests ]; then
     has jeprof || lacks libjemalloc-dev
     has go || lacks golang-go
     has chromium || lacks chromium
+    has wrk || lacks wrk
 fi
 [ ${#packages[@]} -gt 0 ] || exit 0
 
