@@ -231,9 +231,9 @@ def test_other_parameters_are_refused_before_the_handler(service, query, code):
 
 def test_a_refused_parameter_says_which_there_are(service):
     body = service.ask("/probe/query?x=1").json()
-    assert body["remedy"] == "This route takes: format, free."
+    assert body["remedy"] == "This route takes: format, free, process."
     body = service.ask("/probe/items?x=1").json()
-    assert body["remedy"] == "This route takes: none."
+    assert body["remedy"] == "This route takes: process."
 
 
 # --- bodies ---------------------------------------------------------------------------------------
@@ -355,10 +355,11 @@ def test_the_index_lists_every_route(service):
     assert index["pid"] > 0
     assert index["uptime_seconds"] >= 0
     listed = {(route["method"], route["path"]) for route in index["routes"]}
-    own = {("GET", "/diagnostics"), ("GET", "/diagnostics/plugins")}
+    own = {("GET", f"/diagnostics{path}") for path in ("", "/plugins", "/processes")}
     assert listed == own | {(route.method, "/diagnostics/probe" + route.path) for route in ECHO}
     query = next(route for route in index["routes"] if route["path"].endswith("/query"))
-    assert query["parameters"] == {"format": "how", "free": "anything"}
+    process = "id of another process of the service, or all"
+    assert query["parameters"] == {"format": "how", "free": "anything", "process": process}
     assert query["access"] == "read"
 
 

@@ -110,32 +110,38 @@ def test_the_parent_s_download_survives(serve, in_child):
     assert received > size
 
 
-def test_a_child_can_start_its_own(serve, in_child):
+def test_a_child_joins_at_once_if_it_asks_to(serve, in_child):
     service = serve()
 
     def own():
         service.diagnostics.start()
         assert service.diagnostics.wait_until_serving()
-        answered = service.ask().json()["pid"] == os.getpid()
+        index = service.ask(f"?process={os.getpid()}").json()
+        processes = service.ask("/processes").json()
         service.diagnostics.stop()
-        return answered
+        return index["pid"] == os.getpid(), [row["role"] for row in processes]
 
-    assert in_child(own) == "True"
+    assert in_child(own) == "(True, ['door', 'member'])"
     assert service.ask().json()["pid"] == os.getpid()
+    assert [row["pid"] for row in service.ask("/processes").json()] == [os.getpid()]
 
 
-def test_a_grandchild_can_start_its_own(serve, in_child):
+def test_a_child_joins_by_itself_and_a_grandchild_too(serve, in_child):
     service = serve()
+
+    def pids():
+        return {row["pid"] for row in service.ask("/processes").json()}
 
     def child():
         def grandchild():
-            service.diagnostics.start()
-            assert service.diagnostics.wait_until_serving()
-            return service.ask().json()["pid"] == os.getpid()
+            deadline = time.monotonic() + 20
+            while not {os.getpid(), os.getppid()} <= pids() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            return len(pids())
 
         return in_child(grandchild)
 
-    assert in_child(child) == "True"
+    assert in_child(child) == "3"
 
 
 def test_a_child_s_unix_socket_is_the_parent_s(serve, in_child, tmp_path):

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from endoscope.streams import BrokenStreamError, file_chunks, pull
+from endoscope.chunks import BrokenStreamError, file_chunks
+from endoscope.streams import pull
 from endoscope.workers import Workers
 
 

@@ -10,9 +10,10 @@ from quart import Request as QuartRequest
 from quart import Response
 from werkzeug.http import quote_etag
 
+from endoscope.chunks import close_chunks, file_chunks
 from endoscope.contributions import Answer, ByteStream, FileContent, Json, Text
 from endoscope.errors import EndoscopeError, RangeNotSatisfiableError
-from endoscope.streams import close_chunks, file_chunks, pull
+from endoscope.streams import pull
 from endoscope.workers import Workers
 
 # One range of bytes (RFC 9110, section 14.1.2); anything else is answered with the whole.

@@ -40,7 +40,7 @@ T = TypeVar("T")
 _REQUEST_WORKERS = 8
 _CONTRIBUTOR_WORKERS = 8
 # Whoever knocks is judged at once, even while slow requests hold all the others.
-_DOOR_WORKERS = 4
+_AUTHENTICATION_WORKERS = 4
 # What is downloaded is made by threads that leave the processor to the host. A client who
 # stalls holds none of them.
 _STREAM_WORKERS = 8
@@ -57,8 +57,14 @@ class Assembly:
     plugins: Plugins
     requests: Workers
     contributors: Workers
-    door: Workers
+    authentication: Workers
     streams: Workers
+    gathered: Gathered
+    found: tuple[FoundPlugin, ...]
+
+    def again(self) -> Assembly:
+        """Return the same once more, for a forked child: plugins and workers are made anew."""
+        return _assembly(self.source, self.settings, self.found)
 
     def problems(self, *, in_host: bool) -> tuple[Problem, ...]:
         """Return the state of every precondition, core's own and the plugins'."""
@@ -66,7 +72,7 @@ class Assembly:
         return (
             *_setting_problems(self),
             *_plugin_problems(self, in_host=in_host),
-            *_door_problems(self),
+            *_access_problems(self),
             *(problem for answer in asked for problem in answer.items),
         )
 
@@ -74,7 +80,7 @@ class Assembly:
         """Let the worker threads end."""
         self.requests.stop()
         self.contributors.stop()
-        self.door.stop()
+        self.authentication.stop()
         self.streams.stop()
 
 
@@ -88,22 +94,36 @@ def assemble(source: Configuration, *, disabled: Iterable[str] = ()) -> Assembly
     working = {plugin.name: plugin.plugin_class.Settings for plugin in found if plugin.plugin_class}
     broken = {plugin.name for plugin in found if not plugin.plugin_class}
     settings = settings_module.resolve(source, working, left_out=broken | left_out)
+    return _assembly(source, settings, found)
+
+
+def _assembly(
+    source: Configuration, settings: Settings, found: tuple[FoundPlugin, ...]
+) -> Assembly:
     identity = _identity(settings)
-    requests = Workers("request", _REQUEST_WORKERS)
     contributors = Workers("contributor", _CONTRIBUTOR_WORKERS)
-    gathered = _Gathered(settings, contributors)
+    gathered = Gathered(settings, contributors)
     plugins = _make_plugins(found, settings, identity, gathered, contributors)
     gathered.source = plugins
-    door = Workers("door", _DOOR_WORKERS)
-    streams = Workers("stream", _STREAM_WORKERS, _STREAM_NICENESS)
-    return Assembly(source, settings, identity, plugins, requests, contributors, door, streams)
+    return Assembly(
+        source=source,
+        settings=settings,
+        identity=identity,
+        plugins=plugins,
+        requests=Workers("request", _REQUEST_WORKERS),
+        contributors=contributors,
+        authentication=Workers("authentication", _AUTHENTICATION_WORKERS),
+        streams=Workers("stream", _STREAM_WORKERS, _STREAM_NICENESS),
+        gathered=gathered,
+        found=found,
+    )
 
 
 def _make_plugins(
     found: tuple[FoundPlugin, ...],
     settings: Settings,
     identity: HostIdentity,
-    gathered: _Gathered,
+    gathered: Gathered,
     workers: Workers,
 ) -> Plugins:
     def make_context(name: str) -> PluginContext[Any]:
@@ -145,13 +165,15 @@ def _process_started() -> float:
     return time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - since_boot)
 
 
-class _Gathered:
+class Gathered:
     """What the plugins contribute: the `Contributions` that each plugin is handed.
 
-    `source` is set once the plugins exist; they only ask later.
+    `source` is set once the plugins exist, `find_others` once this process has joined the
+    others of its service; plugins only ask later.
     """
 
     source: Plugins
+    find_others: Callable[[], tuple[OtherProcess, ...]]
 
     def __init__(self, settings: Settings, workers: Workers) -> None:
         self._settings = settings
@@ -164,7 +186,7 @@ class _Gathered:
         return self.source.manifest_entries(seconds)
 
     def other_processes(self) -> tuple[OtherProcess, ...]:
-        return ()
+        return self.find_others()
 
     def plugins(self) -> tuple[PluginReport, ...]:
         return self.source.reports()
@@ -244,7 +266,7 @@ def _plugin_problems(assembly: Assembly, *, in_host: bool) -> list[Problem]:
     return problems
 
 
-def _door_problems(assembly: Assembly) -> list[Problem]:
+def _access_problems(assembly: Assembly) -> list[Problem]:
     """Fail closed: without an authenticator nothing is served, unless that was asked for."""
     if assembly.plugins.authenticators:
         return []

@@ -1,7 +1,7 @@
 """What happens to running diagnostics when the host forks.
 
-A child never uses an object of the parent's: it closes the inherited descriptors and
-forgets the rest. It starts diagnostics of its own only if it asks for them.
+A child never uses an object of the parent's: it closes the inherited descriptors, forgets
+the rest, and begins anew.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import sys
 import warnings
 import weakref
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 from endoscope import workers
@@ -20,7 +21,10 @@ class Droppable(Protocol):
     """What has descriptors to close in a forked child."""
 
     def drop(self) -> None:
-        """Close inherited descriptors, without using anything else of the parent's."""
+        """Close inherited descriptors, without using anything else of the parent's.
+
+        Called again in a child's child, also if nothing has begun anew in between.
+        """
 
 
 _WARNING = r"This process \(pid=\d+\) is multi-threaded, use of .* may lead to deadlocks"
@@ -30,6 +34,10 @@ _running: weakref.WeakSet[Droppable] = weakref.WeakSet()
 _lock = workers.allocate_lock()
 _registered = False
 _filter: Any = None
+# Held while modules are imported, which takes half a second at most on an idle machine.
+_importing = workers.allocate_lock()
+_LONGEST_IMPORT_SECONDS = 5.0
+_held_off = False
 
 
 def watch(diagnostics: Droppable) -> None:
@@ -50,23 +58,45 @@ def unwatch(diagnostics: Droppable) -> None:
         _running.discard(diagnostics)
 
 
+def watched() -> tuple[Droppable, ...]:
+    """Return what is watched in this process."""
+    with _lock:
+        return tuple(_running)
+
+
+@contextlib.contextmanager
+def held_off() -> Iterator[None]:
+    """Let the host fork only before or after: for imports on a thread of ours.
+
+    A child that is forked in the middle would inherit the lock of a module that is half
+    imported, held by nobody, and wait for ever when it imports the same.
+    """
+    with _importing:
+        yield
+
+
 def _before() -> None:
+    global _held_off  # noqa: PLW0603  of the one fork that holds `_lock`
     _lock.acquire()
+    _held_off = _importing.acquire(timeout=_LONGEST_IMPORT_SECONDS)
     if _WARNS and _running:
         _silence_warning_about_us()
 
 
 def _after_in_parent() -> None:
+    if _held_off:
+        _importing.release()
     _lock.release()
 
 
 def _after_in_child() -> None:
-    global _lock  # noqa: PLW0603  the inherited one belongs to a thread of the parent
-    _lock = workers.allocate_lock()
+    # The inherited ones belong to a thread of the parent.
+    global _lock, _importing
+    _lock, _importing = workers.allocate_lock(), workers.allocate_lock()
+    workers.forget_threads()
     for diagnostics in list(_running):
         with contextlib.suppress(OSError):
             diagnostics.drop()
-    _running.clear()
 
 
 def _silence_warning_about_us() -> None:

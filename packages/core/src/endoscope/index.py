@@ -10,15 +10,21 @@ from typing import Any
 from endoscope.assembly import Assembly
 from endoscope.contributions import PREFIX, Access, Answer, Json, Parameter, Request, Route, Text
 
+Routes = Mapping[str, tuple[Route, ...]]
+
 
 class Index:
-    """Answers `GET /diagnostics` and `GET /diagnostics/plugins`."""
+    """Answers `GET /diagnostics` and `GET /diagnostics/plugins`.
 
-    def __init__(self, assembly: Assembly, contributed: Mapping[str, tuple[Route, ...]]) -> None:
+    `served` are the routes as clients find them, which are more than `routes`, of this process.
+    """
+
+    def __init__(self, assembly: Assembly, contributed: Routes) -> None:
         self._assembly = assembly
         self._contributed = contributed
+        self.served: Routes = {}
 
-    def routes(self) -> Mapping[str, tuple[Route, ...]]:
+    def routes(self) -> Routes:
         """Return every route there is by prefix, core's own under the empty one."""
         own = (
             Route(
@@ -63,7 +69,7 @@ class Index:
                     "summary": route.summary,
                     "parameters": {p.name: p.summary for p in route.parameters},
                 }
-                for prefix, routes in self.routes().items()
+                for prefix, routes in self.served.items()
                 for route in routes
             ],
         }

@@ -15,8 +15,10 @@ import socket
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from endoscope.errors import StartError
+from endoscope.workers import original
 
 # How long data that the client does not acknowledge keeps a connection alive. The server
 # has no write timeout of its own, so without this a vanished client keeps its descriptor.
@@ -70,20 +72,35 @@ def parse_address(text: str) -> Address:
 class Listener:
     """A bound, listening, close-on-exec socket. `address` has the port really taken."""
 
-    def __init__(self, address: Address) -> None:
-        self.socket = _bind_unix(address) if address.path else _bind_tcp(address)
+    def __init__(self, address: Address, bound: socket.socket | None = None) -> None:
+        """Bind the address, unless another process has `bound` it and sent the socket."""
+        if bound is None:
+            bound = _bind_unix(address) if address.path else _bind_tcp(address)
+        self.socket = bound
         self._identity = _identity(address.path) if address.path else None
         self.address = (
-            address
-            if address.path
-            else Address(host=address.host, port=self.socket.getsockname()[1])
+            address if address.path else Address(host=address.host, port=bound.getsockname()[1])
         )
 
-    def close(self) -> None:
-        """Close the socket, and remove the file of a Unix socket if it is still ours."""
+    @classmethod
+    def received(cls, descriptor: int, address: Address) -> Self:
+        """Return the listener that a descriptor is of, which is closed with it."""
+        bound = original("socket", "socket")(fileno=descriptor)
+        bound.setblocking(False)
+        return cls(address, bound)
+
+    def share(self) -> Listener:
+        """Return the same listener on a descriptor of its own; both are to be closed."""
+        return Listener.received(os.dup(self.socket.fileno()), self.address)
+
+    def close(self, *, last: bool = True) -> None:
+        """Close the socket; the `last` one removes the file of a Unix socket if it is still ours.
+
+        Until then the kernel keeps those who connect waiting for the others.
+        """
         self.socket.close()
         path = self.address.path
-        if path and self._identity == _identity(path):
+        if last and path and self._identity == _identity(path):
             with contextlib.suppress(OSError):
                 os.unlink(path)
 

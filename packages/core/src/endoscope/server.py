@@ -18,6 +18,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+from endoscope import forking
 from endoscope.errors import StartError
 from endoscope.listener import Listener
 from endoscope.settings import TlsSettings
@@ -32,6 +33,8 @@ _PATCHED_SECONDS = 5.0
 _PATCHING_SECONDS = 0.25
 # After the grace period the connections are shut; what is then left to do takes no I/O.
 _ABORT_SECONDS = 0.5
+# A server that has handed its listener over goes on with the downloads that it has begun.
+_RETIRING_SECONDS = 24 * 3600.0
 
 
 class Server:
@@ -56,6 +59,7 @@ class Server:
         self._stopped = self._closed = False
         self._loop: Any = None  # once the thread has made it
         self._stopping: Any = None
+        self._patience: Any = None  # hypercorn's configuration, once it serves
         self._may_be_patched = importlib.util.find_spec("gevent") is not None
         self._own_descriptors: set[int] = set()
         self._serving = allocate_lock()
@@ -95,9 +99,25 @@ class Server:
         if not self._ended.acquire(timeout=_ABORT_SECONDS):
             logger.warning("the server did not end in time; its thread is abandoned")
 
+    def retire(self) -> None:
+        """Take no more connections, and serve those that there are to their end.
+
+        Does not wait for it; `stop` does, for the grace period.
+        """
+        with self._lock:
+            self._stopped = True
+            if self._loop is not None and not self._closed:
+                self._tell_loop(self._begin_to_retire)
+        self._ring()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its thread has nothing more to do."""
+        return self._closed
+
     def close(self) -> None:
         """Close everything. Called by the thread at its end, or if it was never started."""
-        self._listener.close()
+        self._listener.close(last=False)
         with self._lock:
             self._closed = True
             if self._loop is not None:
@@ -117,6 +137,7 @@ class Server:
             os.dup2(null, descriptor, inheritable=False)
         for descriptor in (null, self._doorbell, self._doorbell_rope):
             os.close(descriptor)
+        self._listener.drop()
         # Only this process's descriptor: no epoll_ctl, which would reach the parent's loop.
         self._selector.close()
 
@@ -146,6 +167,10 @@ class Server:
         # Closed: the thread has ended by itself.
         with contextlib.suppress(RuntimeError, AttributeError):
             self._loop.call_soon_threadsafe(callback)
+
+    def _begin_to_retire(self) -> None:
+        self._patience.graceful_timeout = _RETIRING_SECONDS
+        self._stopping.set()
 
     def _break_connections(self) -> None:
         for descriptor in self._descriptors() - self._own_descriptors:
@@ -186,7 +211,10 @@ class Server:
 
     def _make_loop(self) -> bool:
         """Make the event loop; False if the server was stopped before."""
-        import asyncio
+        with forking.held_off():
+            import asyncio
+
+            import hypercorn.asyncio.run  # noqa: F401  half of what is slow; the app has the rest
 
         with self._lock:
             if self._stopped:
@@ -204,7 +232,7 @@ class Server:
         from hypercorn.config import Sockets
         from hypercorn.utils import wrap_app
 
-        config = self._hypercorn_config()
+        self._patience = config = self._hypercorn_config()
         application = wrap_app(self._make_application(), config.wsgi_max_body_size, "asgi")
         listening = [self._listener.socket]
         # Handed over as they are: hypercorn would make sockets that it opens by `fd://`

@@ -10,8 +10,8 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterator
-from typing import BinaryIO
 
+from endoscope.chunks import BrokenStreamError, close_chunks
 from endoscope.errors import EndoscopeError
 from endoscope.workers import Job, Workers
 
@@ -19,11 +19,6 @@ logger = logging.getLogger("endoscope.streams")
 
 # No single chunk may take longer; what has its own limits (an export) stays below it.
 _CHUNK_SECONDS = 600.0
-_FILE_CHUNK = 256 * 1024
-
-
-class BrokenStreamError(Exception):
-    """The source of a response failed after its first byte: break the connection off."""
 
 
 async def pull(workers: Workers, chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
@@ -68,25 +63,3 @@ def _submit_close(workers: Workers, chunks: Iterator[bytes]) -> None:
     # When the workers are stopped already, the process is ending anyway.
     with contextlib.suppress(EndoscopeError):
         workers.submit(lambda: close_chunks(chunks))
-
-
-def close_chunks(chunks: Iterator[bytes]) -> None:
-    """Free what an iterator of chunks holds, if it is of a kind that holds something."""
-    close = getattr(chunks, "close", None)
-    if close is not None:
-        close()
-
-
-def file_chunks(file: BinaryIO, start: int, length: int) -> Iterator[bytes]:
-    """Yield `length` bytes of `file` from `start`, and close it.
-
-    Raises `BrokenStreamError` when it has become shorter: the length was promised.
-    """
-    with file:
-        file.seek(start)
-        while length > 0:
-            chunk = file.read(min(length, _FILE_CHUNK))
-            if not chunk:
-                raise BrokenStreamError(f"the file ended {length} bytes early")
-            length -= len(chunk)
-            yield chunk

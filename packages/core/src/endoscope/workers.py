@@ -69,11 +69,12 @@ def allocate_lock() -> Any:
     return original("_thread", "allocate_lock")()
 
 
-def start_thread(target: Callable[[], None], name: str) -> None:
+def start_thread(target: Callable[[], None], name: str, *, in_fork: bool = False) -> None:
     """Run `target` on a daemon thread that no signal is delivered to.
 
     The host's signal handlers run on its main thread, whose blocking calls only a signal
-    delivered to that very thread interrupts.
+    delivered to that very thread interrupts. `in_fork`: without waiting until it runs, which
+    a child that was forked a moment ago has no time for.
     """
 
     def body() -> None:
@@ -87,7 +88,7 @@ def start_thread(target: Callable[[], None], name: str) -> None:
             # What ends a `Thread` would look for it among the greenlets, and fail aloud.
             _wait_for_ever()
 
-    as_thread = not _is_patched()
+    as_thread = not in_fork and not _is_patched()
     if as_thread:
         threading.Thread(target=body, name=name, daemon=True).start()
     else:  # a `Thread` would be a greenlet
@@ -107,6 +108,11 @@ def _wait_for_ever() -> None:
     lock = allocate_lock()
     lock.acquire()
     lock.acquire()
+
+
+def forget_threads() -> None:
+    """Forget, in a forked child, the threads, which are the parent's."""
+    _ours.clear()
 
 
 def threads_of_others() -> int:

@@ -1,0 +1,1 @@
+"""One door for all processes of a service, and what they say to each other behind it."""

@@ -1,0 +1,337 @@
+"""This process among those of its service: its private socket, and whether it has the door."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from endoscope.contributions import Route
+from endoscope.errors import EndoscopeError, StartError, UnavailableError
+from endoscope.listener import Address, Listener, parse_address
+from endoscope.plugins import Plugins
+from endoscope.processes import listing
+from endoscope.processes.door import Door
+from endoscope.processes.frames import Frame
+from endoscope.processes.lasting import Lasting, wishes_of
+from endoscope.processes.member import Guest, Member, Operation
+from endoscope.processes.operations import Operations
+from endoscope.processes.place import Name, Place
+from endoscope.processes.sibling import Sibling
+from endoscope.processes.supervisors import minds_workers
+from endoscope.server import Server
+from endoscope.workers import Workers, allocate_lock, original, start_thread
+
+logger = logging.getLogger("endoscope.processes")
+
+_CALLS = 8
+_JOIN_SECONDS = 2.0
+# How often, and how long apart, a process tries to get at the listener that others have.
+_JOIN_TRIES = 30
+_JOIN_PAUSE_SECONDS = 0.1
+# A connection that the door has not taken after this time, and it does not answer in the
+# second, is another's to take. Not all look at the same moment.
+_PATIENCE_SECONDS = 1.0
+_SPREAD_SECONDS = 0.5
+_PING_SECONDS = 1.0
+# Who only minds workers lets one of them be quicker.
+_DEFERENCE_SECONDS = 0.15
+_END_SECONDS = 0.5
+
+
+class Presence:
+    """Joins the processes at `place`, and serves the listener if it falls to this one.
+
+    `make_server` makes a server for a listener, which it closes. `routes` are this process's
+    own, by their names between processes. Raises `StartError` where it cannot begin.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        address: Address,
+        plugins: Plugins,
+        routes: Mapping[str, Route],
+        make_server: Callable[[Listener], Server],
+    ) -> None:
+        self.name = Name.own()
+        self.lasting = Lasting()
+        self._place = place
+        self._address = address
+        self._plugins = plugins
+        self._routes = routes
+        self._make_server = make_server
+        self._calls = Workers("sibling", _CALLS)
+        self._operations = Operations(plugins, routes, self.lasting)
+        self._door = Door(place.folder, self.name)
+        self._lock = allocate_lock()  # of the listener, the door and the servers
+        self._listener: Listener | None = None
+        self._server: Server | None = None
+        self._retired: list[Server] = []
+        self._last_knock = float("-inf")
+        self._joined = allocate_lock()
+        self._joined.acquire()
+        self._ended = allocate_lock()
+        self._ended.acquire()
+        self._listening = _listening(place, self.name)
+        self._member = Member(self._calls)
+
+    @property
+    def address(self) -> Address | None:
+        """Where clients reach the service, with the port really taken; None before that."""
+        return self._listener.address if self._listener else None
+
+    def enter(self) -> None:
+        """Bind the listener if this is the first process; the others are joined by `attend`.
+
+        Raises `StartError` for a listener that cannot be had.
+        """
+        if self._others() or not self._door.take():
+            return
+        try:
+            self._serve(Listener(self._address))
+        except BaseException:
+            self._door.drop()
+            raise
+
+    def start(self) -> None:
+        """Attend on a thread of its own."""
+        start_thread(self.attend, "endoscope-member")
+
+    def attend(self) -> None:
+        """Join the others, then answer them until `stop`. Returns only then."""
+        try:
+            if self._listener is None:
+                self._join()
+            self._joined.release()
+            if self._listener is not None and self._server is None:
+                self._watch()
+            self._member.attend(self._listening, self._by_name(), self._operations.forget)
+        except Exception:
+            logger.exception("other processes are not answered any more")
+        finally:
+            self._member.close()
+            self._ended.release()
+
+    def siblings(self) -> tuple[Sibling, ...]:
+        """Return all processes of the service by id, this one included."""
+        return tuple(Sibling(self._place, name) for name in self._place.members())
+
+    def others(self) -> tuple[Sibling, ...]:
+        """Return all processes of the service but this one."""
+        return tuple(sibling for sibling in self.siblings() if sibling.name != self.name)
+
+    def holder(self) -> Name | None:
+        """Return who serves the listener."""
+        return self._door.holder()
+
+    def wait_until_serving(self, seconds: float) -> bool:
+        """Block until this process has joined, and serves if it is the door."""
+        until = time.monotonic() + seconds
+        if not self._joined.acquire(timeout=max(0.0, seconds)):
+            return False
+        self._joined.release()
+        server = self._server
+        return server is None or server.wait_until_serving(max(0.0, until - time.monotonic()))
+
+    def stop(self) -> None:
+        """Leave: another process takes over, requests in flight get the grace period."""
+        with self._lock:
+            self._door.drop()
+            servers = [*self._retired, *([self._server] if self._server else [])]
+            self._server = None
+        self._place.remove(self.name)
+        self._member.stop()
+        for server in servers:
+            server.stop()
+        self._calls.stop()
+        if self._ended.acquire(timeout=_END_SECONDS):
+            self._ended.release()
+        if self._listener is not None:
+            self._listener.close(last=not self._place.members())
+
+    def abandon(self) -> None:
+        """Close everything of a presence whose `attend` has never run."""
+        self._door.drop()
+        if self._server is not None:
+            self._server.close()
+        self._member.close()
+        self._listening.close()
+        self._place.remove(self.name)
+        self._calls.stop()
+        if self._listener is not None:
+            self._listener.close(last=not self._place.members())
+
+    def drop(self) -> None:
+        """Close, in a forked child, what is inherited, and touch nothing else."""
+        for server in (*self._retired, *([self._server] if self._server else [])):
+            server.drop()
+        self._door.drop()
+        self._member.close()
+        self._listening.close()
+        if self._listener is not None:
+            self._listener.drop()
+
+    def mind_the_door(self) -> None:
+        """Give the door up if another process has taken it from this one meanwhile."""
+        with self._lock:
+            if self._server is not None and not self._door.is_ours:
+                self._retire()
+
+    # --- joining -------------------------------------------------------------------------
+
+    def _others(self) -> list[Name]:
+        """Return the other processes, the door first."""
+        holder = self._door.holder()
+        names = [name for name in self._place.members() if name != self.name]
+        return sorted(names, key=lambda name: name != holder)
+
+    def _join(self) -> None:
+        sleep = original("time", "sleep")
+        problem: EndoscopeError | None = None
+        for _ in range(_JOIN_TRIES):
+            if self._member.is_stopped or self._is_let_in():
+                return
+            try:
+                with self._lock:
+                    if self._door.take():
+                        self._serve(Listener(self._address))
+                        return
+            except StartError as error:
+                self._door.drop()  # somebody has the listener: ask again
+                problem = error
+            sleep(_JOIN_PAUSE_SECONDS)
+        why = f": {problem.message}" if problem else ""
+        logger.warning("this process cannot take over the listener of its service%s", why)
+
+    def _is_let_in(self) -> bool:
+        for name in self._others():
+            frame = Frame({"op": "join", "parent": os.getppid()})
+            try:
+                reply = Sibling(self._place, name).exchange(frame, _JOIN_SECONDS)
+            except EndoscopeError:
+                continue
+            self._take_in(reply)
+            return True
+        return False
+
+    def _take_in(self, reply: Frame) -> None:
+        listener, *door = reply.descriptors
+        with self._lock:
+            address = parse_address(reply.message["address"])
+            self._listener = Listener.received(listener, address)
+            if door:
+                self._door.receive(door[0])
+            if door or self._door.take():
+                self._serve(self._listener)
+        for wish in wishes_of(reply.message["lasting"]):
+            route = self._routes.get(wish.route)
+            if route is not None:
+                self.lasting.note(wish.route, route, wish.request)
+                self._do(wish.route, route, wish.request)
+
+    def _do(self, name: str, route: Route, request: Any) -> None:
+        try:
+            route.handler(request)
+        except EndoscopeError as error:
+            logger.info("a new process could not do as the others, %s: %s", name, error.message)
+        except Exception:
+            logger.exception("a new process could not do as the others, %s", name)
+
+    def _let_in(self, frame: Frame, _guest: Guest) -> Frame:
+        """Give a new process the listener, and the door as well if it does our work."""
+        with self._lock:
+            if self._listener is None or self._member.is_stopped:
+                raise UnavailableError("this process has no listener", remedy="Ask another one.")
+            facts = {
+                "kind": "joined",
+                "address": str(self._listener.address),
+                "lasting": self.lasting.facts(),
+            }
+            descriptors = [os.dup(self._listener.socket.fileno())]
+            is_worker = frame.message["parent"] == os.getpid()
+            if is_worker and self._door.is_ours and minds_workers():
+                descriptors.append(self._door.hand_over())
+                self._retire()
+            return Frame(facts, descriptors=tuple(descriptors))
+
+    # --- the door -------------------------------------------------------------------------
+
+    def _serve(self, listener: Listener) -> None:
+        self._listener, shared = listener, listener.share()
+        try:
+            self._server = self._make_server(shared)
+        except BaseException:
+            shared.close(last=False)
+            raise
+        self._server.start()
+
+    def _retire(self) -> None:
+        """Take no more connections, serve those there are to their end, and watch again."""
+        server, self._server = self._server, None
+        if server is not None:
+            self._retired = [one for one in self._retired if not one.has_ended]
+            self._retired.append(server)
+            server.retire()
+        self._door.drop()
+        self._member.call_soon(self._watch)
+
+    def _watch(self) -> None:
+        if self._listener is not None:
+            self._member.watch(self._listener.socket.fileno(), self._knocked)
+
+    def _knocked(self) -> float:
+        """Somebody waits at the listener: take the door if its holder is gone, or silent."""
+        now = time.monotonic()
+        is_first = now - self._last_knock > _PATIENCE_SECONDS + 2 * _SPREAD_SECONDS
+        self._last_knock = now
+        if is_first and minds_workers():
+            return _DEFERENCE_SECONDS
+        with self._lock:
+            if self._member.is_stopped or self._listener is None:
+                return float("inf")
+            if self._door.take():
+                return self._become_the_door(self._listener)
+        if not is_first and self._is_silent(self._door.holder()):
+            with self._lock:
+                self._door.take_from_who_is_silent()
+                return self._become_the_door(self._listener)
+        return _PATIENCE_SECONDS + random.random() * _SPREAD_SECONDS  # noqa: S311  no secret
+
+    def _become_the_door(self, listener: Listener) -> float:
+        self._member.unwatch(listener.socket.fileno())
+        self._serve(listener)
+        logger.info("process %d now serves %s", self.name.pid, listener.address)
+        return float("inf")
+
+    def _is_silent(self, holder: Name | None) -> bool:
+        if holder is None or holder == self.name:
+            return holder is None
+        try:
+            Sibling(self._place, holder).exchange(Frame({"op": "ping"}), _PING_SECONDS)
+        except EndoscopeError:
+            return True
+        return False
+
+    def _by_name(self) -> Mapping[str, Operation]:
+        return {
+            **self._operations.by_name(),
+            "join": self._let_in,
+            "ping": lambda _frame, _guest: Frame({"kind": "pong"}),
+            listing.DESCRIBE: lambda _frame, _guest: listing.describe(
+                self._plugins.process_facts()
+            ),
+        }
+
+
+def _listening(place: Place, name: Name) -> Any:
+    try:
+        return place.listen(name)
+    except OSError as error:
+        raise StartError(
+            f"cannot make a socket in {place.folder}: {error.strerror or error}",
+            remedy="Set `output_directory` to a directory of this service's own.",
+        ) from error
