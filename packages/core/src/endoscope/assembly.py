@@ -173,11 +173,11 @@ class Gathered:
     """
 
     source: Plugins
-    find_others: Callable[[], tuple[OtherProcess, ...]]
 
     def __init__(self, settings: Settings, workers: Workers) -> None:
         self._settings = settings
         self._workers = workers
+        self.find_others: Callable[[], tuple[OtherProcess, ...]] = tuple
 
     def archive_members(self, seconds: float) -> tuple[PluginAnswer[ArchiveMember], ...]:
         return self.source.archive_members(seconds)

@@ -65,7 +65,7 @@ def watched() -> tuple[Droppable, ...]:
 
 
 @contextlib.contextmanager
-def held_off() -> Iterator[None]:
+def forks_held_off() -> Iterator[None]:
     """Let the host fork only before or after: for imports on a thread of ours.
 
     A child that is forked in the middle would inherit the lock of a module that is half
@@ -95,7 +95,7 @@ def _after_in_child() -> None:
     _lock, _importing = workers.allocate_lock(), workers.allocate_lock()
     workers.forget_threads()
     for diagnostics in list(_running):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, RuntimeError):  # as where no thread can be started
             diagnostics.drop()
 
 

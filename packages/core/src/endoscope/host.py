@@ -22,6 +22,7 @@ from endoscope.index import Index
 from endoscope.listener import Address, Listener
 from endoscope.processes import frames, supervisors
 from endoscope.processes.addressing import Addressing, by_name
+from endoscope.processes.operations import Duties
 from endoscope.processes.place import Place
 from endoscope.processes.presence import Presence
 from endoscope.server import Server
@@ -165,7 +166,7 @@ class Diagnostics:
         index = Index(assembly, contributed)
 
         def make_application(address: Address) -> Any:
-            return _make_application(assembly, presence, index, address)
+            return _make_application(assembly, index, address)
 
         def make_server(listener: Listener) -> Server:
             make = partial(make_application, listener.address)
@@ -176,11 +177,11 @@ class Diagnostics:
         presence = Presence(
             place,
             core.address,
-            assembly.plugins,
-            by_name(index.routes()),
+            Duties(assembly.plugins, by_name(index.routes()), assembly.streams),
             make_server,
         )
         assembly.gathered.find_others = presence.others
+        index.served = Addressing(presence).extended(index.routes())
         try:
             presence.enter()
             assembly.plugins.start()
@@ -212,11 +213,11 @@ class Diagnostics:
 
     def already_running(self) -> Diagnostics | None:
         """Return the diagnostics that run in this process at the same place, if any do."""
-        if not settings.early(self._source).enabled:
+        running = [one for one in forking.watched() if isinstance(one, Diagnostics)]
+        if not running or not settings.early(self._source).enabled:
             return None
         core = settings.resolve(self._source, {}).core
         place = Place(core.output_directory, core.service_name, core.listen).folder
-        running = (one for one in forking.watched() if isinstance(one, Diagnostics))
         return next((one for one in running if one.place == place), None)
 
     def _hurry(self) -> None:
@@ -291,14 +292,11 @@ def _place(assembly: Assembly) -> Place:
     return Place(core.output_directory, core.service_name, core.listen)
 
 
-def _make_application(
-    assembly: Assembly, presence: Presence, index: Index, address: Address
-) -> Any:
+def _make_application(assembly: Assembly, index: Index, address: Address) -> Any:
     """Build the ASGI application. On a thread of ours, since what it imports is slow."""
-    with forking.held_off():
+    with forking.forks_held_off():
         from endoscope.access import Guard, HostNames
         from endoscope.app import build_app
-    index.served = Addressing(presence).extended(index.routes())
     app: Any = build_app(index.served, assembly.requests, assembly.streams)
     hosts = HostNames(address, assembly.settings.core.allowed_hosts)
     return Guard(app, assembly.plugins, assembly.authentication, hosts)

@@ -211,7 +211,7 @@ class Server:
 
     def _make_loop(self) -> bool:
         """Make the event loop; False if the server was stopped before."""
-        with forking.held_off():
+        with forking.forks_held_off():
             import asyncio
 
             import hypercorn.asyncio.run  # noqa: F401  half of what is slow; the app has the rest

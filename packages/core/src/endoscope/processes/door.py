@@ -29,7 +29,9 @@ class Door:
     @property
     def is_ours(self) -> bool:
         """Whether this process has the role, and nobody has replaced it."""
-        return self._lock is not None and _is_at(self._lock, self._path)
+        # A file that somebody has deleted replaces nothing.
+        lock = self._lock
+        return lock is not None and (_is_at(lock, self._path) or not self._path.exists())
 
     def holder(self) -> Name | None:
         """Return who has taken the role last, whether or not it lives."""
@@ -62,8 +64,9 @@ class Door:
     def receive(self, descriptor: int) -> None:
         """Take the role from a process that has handed it over."""
         self._lock = descriptor
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(self._name).encode("ascii"), 0)
+        with contextlib.suppress(OSError):  # a full disk: then nobody knows, and we serve
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(self._name).encode("ascii"), 0)
 
     def hand_over(self) -> int:
         """Give the role up to a process that gets this descriptor; close it when it is sent."""

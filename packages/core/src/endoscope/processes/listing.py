@@ -33,7 +33,7 @@ def _row(sibling: Sibling, reply: Frame | EndoscopeError, holder: Name | None) -
     return {
         "pid": name.pid,
         "parent": told.get("parent", process.parent if process else None),
-        "role": "door" if name == holder else "member",
+        "role": told.get("role", "door" if name == holder else "member"),
         "process_started": datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "uptime_seconds": round(datetime.now(UTC).timestamp() - started, 3),
         "resident_bytes": resident_bytes(name.pid) if name.is_near else told.get("resident_bytes"),
@@ -42,7 +42,7 @@ def _row(sibling: Sibling, reply: Frame | EndoscopeError, holder: Name | None) -
     }
 
 
-_OWN = {"parent", "resident_bytes"}
+_OWN = {"parent", "role", "resident_bytes"}
 
 
 def _state(reply: Frame | EndoscopeError, kernel: str) -> str:
@@ -51,9 +51,13 @@ def _state(reply: Frame | EndoscopeError, kernel: str) -> str:
     return "stopped" if kernel and kernel in _STOPPED else "not answering"
 
 
-def describe(facts: Mapping[str, Any]) -> Frame:
+def describe(facts: Mapping[str, Any], *, is_door: bool) -> Frame:
     """Return what a process tells of itself: core's facts, and what its plugins know."""
-    own = {"parent": os.getppid(), "resident_bytes": resident_bytes(os.getpid())}
+    own = {
+        "parent": os.getppid(),
+        "role": "door" if is_door else "member",
+        "resident_bytes": resident_bytes(os.getpid()),
+    }
     return Frame({"kind": "facts", "facts": {**facts, **own}})
 
 

@@ -31,6 +31,7 @@ _READABLE = 0x001  # POLLIN, of poll(2)
 # A frame comes whole: who takes longer is stopped in the middle of it.
 _FRAME_SECONDS = 1.0
 _SEND_SECONDS = 30.0
+_NO_DESCRIPTOR_SECONDS = 0.5
 # Longer than who asks waits; then the thread is replaced.
 _OPERATION_SECONDS = 600.0
 
@@ -49,10 +50,14 @@ Operation = Callable[[Frame, Guest], Frame]
 
 
 class Member:
-    """Answers other processes, by operation, on the thread that calls `attend`."""
+    """Answers other processes, by operation, on the thread that calls `attend`.
 
-    def __init__(self, workers: Workers) -> None:
+    What they ask is done on `workers`, the chunks of a stream are made on `streams`.
+    """
+
+    def __init__(self, workers: Workers, streams: Workers) -> None:
         self._workers = workers
+        self._streams = streams
         self._operations: Mapping[str, Operation] = {}
         self._forget: Callable[[int], None] = lambda _number: None
         self._poll = original("select", "poll")()
@@ -60,7 +65,7 @@ class Member:
         self._listening: _socket.socket | None = None
         self._guests: dict[int, Guest] = {}
         self._callbacks: deque[Callable[[], None]] = deque()
-        self._working: dict[Job[None], tuple[Guest, float]] = {}
+        self._working: dict[Job[None], tuple[Guest, Workers, float]] = {}
         self._watches: dict[int, Callable[[], float]] = {}
         self._muted: dict[int, float] = {}
         self._stopped = self._closed = False
@@ -124,7 +129,7 @@ class Member:
         self._closed = True
         if self._listening is not None:
             self._listening.close()
-        working = (guest for guest, _ in self._working.values())
+        working = (guest for guest, *_ in self._working.values())
         for guest in (*self._guests.values(), *working):
             guest.connection.close()
         for number in (self._doorbell, self._rope):
@@ -144,12 +149,17 @@ class Member:
             self._accept(self._listening)
 
     def _accept(self, listening: Any) -> None:
-        with contextlib.suppress(OSError):  # gone again, or no descriptor is free
+        try:
             number, _ = listening._accept()  # noqa: SLF001  `socket.accept` makes gevent's
-            os.set_inheritable(number, False)
-            connection = Connection(_socket.socket(fileno=number))
-            if connection.peer_user() in (None, os.geteuid(), 0):
-                self._welcome(Guest(connection))
+        except OSError:  # gone again; or no descriptor is free, and it would go round in circles
+            self._mute(listening.fileno(), _NO_DESCRIPTOR_SECONDS)
+            return
+        os.set_inheritable(number, False)
+        connection = Connection(_socket.socket(fileno=number))
+        if connection.peer_user() in (None, os.geteuid(), 0):
+            self._welcome(Guest(connection))
+        else:
+            connection.close()
 
     def _welcome(self, guest: Guest) -> None:
         self._guests[guest.connection.fileno()] = guest
@@ -164,11 +174,12 @@ class Member:
             self._dismiss(guest)
             return
         try:
-            job = self._workers.submit(partial(self._answer, frame, guest))
+            workers = self._streams if frame.message.get("op") == "next" else self._workers
+            job = workers.submit(partial(self._answer, frame, guest))
         except EndoscopeError:  # shutting down
             self._dismiss(guest)
             return
-        self._working[job] = guest, time.monotonic() + _OPERATION_SECONDS
+        self._working[job] = guest, workers, time.monotonic() + _OPERATION_SECONDS
         job.when_done(self.ring)
 
     def _answer(self, frame: Frame, guest: Guest) -> None:
@@ -193,7 +204,7 @@ class Member:
     def _take_back(self) -> None:
         """Wait for the next question of those whose last one is answered."""
         for job in [job for job in self._working if job.wait(0)]:
-            guest, _ = self._working.pop(job)
+            guest, *_ = self._working.pop(job)
             try:
                 job.outcome()
             except Exception:  # noqa: BLE001  its answer could not be sent: nobody waits for it
@@ -203,10 +214,10 @@ class Member:
 
     def _give_up_late_ones(self) -> None:
         now = time.monotonic()
-        for job in [job for job, (_, until) in self._working.items() if until < now]:
-            self._workers.abandon(job)
-            guest, _ = self._working.pop(job)
-            guest.connection.close()
+        for job in [job for job, (*_, until) in self._working.items() if until < now]:
+            guest, workers, _ = self._working.pop(job)
+            workers.abandon(job)
+            job.when_done(partial(self._dismiss, guest))
 
     def _dismiss(self, guest: Guest) -> None:
         guest.connection.close()
@@ -216,9 +227,12 @@ class Member:
             with contextlib.suppress(EndoscopeError):
                 self._workers.submit(partial(close_chunks, guest.stream))
 
-    def _look(self, number: int) -> None:
+    def _mute(self, number: int, seconds: float) -> None:
         self._poll.unregister(number)
-        self._muted[number] = float("inf")
+        self._muted[number] = time.monotonic() + seconds
+
+    def _look(self, number: int) -> None:
+        self._mute(number, float("inf"))
         seconds = self._watches[number]()
         if number in self._watches:
             self._muted[number] = time.monotonic() + seconds
@@ -231,6 +245,6 @@ class Member:
 
     def _patience(self) -> float | None:
         """Return for how many milliseconds there is nothing to do; None: for ever."""
-        moments: list[Any] = [until for _, until in self._working.values()]
+        moments: list[Any] = [until for *_, until in self._working.values()]
         moments += [until for until in self._muted.values() if until != float("inf")]
         return max(0.0, min(moments) - time.monotonic()) * 1000 + 1 if moments else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,30 @@ from endoscope.processes import wire
 from endoscope.processes.frames import Frame
 from endoscope.processes.lasting import Lasting
 from endoscope.processes.member import Guest, Operation
+from endoscope.workers import Workers
 
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-class Operations:
-    """The operations of one process. `routes` are all there are, by `POST /memory/start`."""
+@dataclass(frozen=True, slots=True)
+class Duties:
+    """What other processes can ask this one for.
 
-    def __init__(self, plugins: Plugins, routes: Mapping[str, Route], lasting: Lasting) -> None:
-        self._plugins = plugins
-        self._routes = routes
+    `routes` are all there are, as this process answers them for itself, by `POST /memory/start`.
+    Chunks of what they stream are made on `streams`.
+    """
+
+    plugins: Plugins
+    routes: Mapping[str, Route]
+    streams: Workers
+
+
+class Operations:
+    """The operations by which a process does its duties."""
+
+    def __init__(self, duties: Duties, lasting: Lasting) -> None:
+        self._plugins = duties.plugins
+        self._routes = duties.routes
         self._lasting = lasting
         self._lists: dict[int, tuple[ArchiveMember, ...]] = {}
         self._numbers = itertools.count(1)

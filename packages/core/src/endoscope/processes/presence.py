@@ -9,16 +9,15 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from endoscope.contributions import Route
+from endoscope.contributions import Request, Route
 from endoscope.errors import EndoscopeError, StartError, UnavailableError
 from endoscope.listener import Address, Listener, parse_address
-from endoscope.plugins import Plugins
 from endoscope.processes import listing
 from endoscope.processes.door import Door
 from endoscope.processes.frames import Frame
 from endoscope.processes.lasting import Lasting, wishes_of
 from endoscope.processes.member import Guest, Member, Operation
-from endoscope.processes.operations import Operations
+from endoscope.processes.operations import Duties, Operations
 from endoscope.processes.place import Name, Place
 from endoscope.processes.sibling import Sibling
 from endoscope.processes.supervisors import minds_workers
@@ -45,27 +44,25 @@ _END_SECONDS = 0.5
 class Presence:
     """Joins the processes at `place`, and serves the listener if it falls to this one.
 
-    `make_server` makes a server for a listener, which it closes. `routes` are this process's
-    own, by their names between processes. Raises `StartError` where it cannot begin.
+    `make_server` makes a server for a listener, which it closes. Raises `StartError` where it
+    cannot begin.
     """
 
     def __init__(
         self,
         place: Place,
         address: Address,
-        plugins: Plugins,
-        routes: Mapping[str, Route],
+        duties: Duties,
         make_server: Callable[[Listener], Server],
     ) -> None:
         self.name = Name.own()
         self.lasting = Lasting()
         self._place = place
         self._address = address
-        self._plugins = plugins
-        self._routes = routes
+        self._duties = duties
         self._make_server = make_server
         self._calls = Workers("sibling", _CALLS)
-        self._operations = Operations(plugins, routes, self.lasting)
+        self._operations = Operations(duties, self.lasting)
         self._door = Door(place.folder, self.name)
         self._lock = allocate_lock()  # of the listener, the door and the servers
         self._listener: Listener | None = None
@@ -77,7 +74,7 @@ class Presence:
         self._ended = allocate_lock()
         self._ended.acquire()
         self._listening = _listening(place, self.name)
-        self._member = Member(self._calls)
+        self._member = Member(self._calls, duties.streams)
 
     @property
     def address(self) -> Address | None:
@@ -228,12 +225,12 @@ class Presence:
             if door or self._door.take():
                 self._serve(self._listener)
         for wish in wishes_of(reply.message["lasting"]):
-            route = self._routes.get(wish.route)
+            route = self._duties.routes.get(wish.route)
             if route is not None:
                 self.lasting.note(wish.route, route, wish.request)
                 self._do(wish.route, route, wish.request)
 
-    def _do(self, name: str, route: Route, request: Any) -> None:
+    def _do(self, name: str, route: Route, request: Request) -> None:
         try:
             route.handler(request)
         except EndoscopeError as error:
@@ -309,7 +306,7 @@ class Presence:
 
     def _is_silent(self, holder: Name | None) -> bool:
         if holder is None or holder == self.name:
-            return holder is None
+            return False
         try:
             Sibling(self._place, holder).exchange(Frame({"op": "ping"}), _PING_SECONDS)
         except EndoscopeError:
@@ -321,10 +318,12 @@ class Presence:
             **self._operations.by_name(),
             "join": self._let_in,
             "ping": lambda _frame, _guest: Frame({"kind": "pong"}),
-            listing.DESCRIBE: lambda _frame, _guest: listing.describe(
-                self._plugins.process_facts()
-            ),
+            listing.DESCRIBE: self._describe,
         }
+
+    def _describe(self, _frame: Frame, _guest: Guest) -> Frame:
+        facts = self._duties.plugins.process_facts()
+        return listing.describe(facts, is_door=self._door.is_ours)
 
 
 def _listening(place: Place, name: Name) -> Any:

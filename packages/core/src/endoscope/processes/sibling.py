@@ -45,7 +45,9 @@ class Sibling:
 
     @property
     def process_started(self) -> float:
-        """When it started, Unix seconds."""
+        """When it started, Unix seconds; now, where there is no /proc to know it from."""
+        if not self.name.started:
+            return time.time()
         since_boot = self.name.started / os.sysconf("SC_CLK_TCK")
         return time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - since_boot)
 
