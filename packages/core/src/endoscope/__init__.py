@@ -41,6 +41,7 @@ from endoscope.errors import (
     TimeLimitError,
     UnavailableError,
 )
+from endoscope.forking import forks_held_off
 from endoscope.hookspecs import hookimpl
 from endoscope.host import Diagnostics, start
 from endoscope.plugin import Plugin, PluginSettings
@@ -87,6 +88,7 @@ __all__ = [
     "TimeLimitError",
     "UnavailableError",
     "Verdict",
+    "forks_held_off",
     "give_way",
     "giving_way",
     "hookimpl",

@@ -15,6 +15,7 @@ from typing import Any
 
 from endoscope import mounting
 from endoscope.access import Application, Receive, Scope, Send, send_error
+from endoscope.contributions import PREFIX
 from endoscope.errors import EndoscopeError, UnavailableError
 from endoscope.host import Diagnostics
 from endoscope.workers import Job, start_thread
@@ -40,14 +41,12 @@ class DiagnosticsMiddleware:
         self._pid = os.getpid()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = _path_in_application(scope)
-        if self._settings is None or not mounting.is_ours(path):
+        path = _own_path(scope)
+        if not path or self._settings is None:
             await self._app(scope, receive, send)
             return
         try:
             application = await self._application()
-            if application is not None:
-                mounting.check_host(self._settings, _hosts(scope))
         except EndoscopeError as error:
             application = _refusal(error)
         if application is None:
@@ -99,20 +98,18 @@ def _refusal(error: EndoscopeError) -> Application:
     return refuse
 
 
-def _hosts(scope: Scope) -> tuple[bytes, ...]:
-    return tuple(value for name, value in scope["headers"] if name.lower() == b"host")
-
-
-def _path_in_application(scope: Scope) -> str:
-    """Return the path below `root_path`; of what has no path (a lifespan), nothing.
+def _own_path(scope: Scope) -> str:
+    """Return the path below `root_path` if it is ours, else nothing.
 
     ASGI has `root_path` in front of `path`; a server behind a proxy that takes it off has not.
     """
-    path: str = scope.get("path", "")
+    path: str = scope.get("path", "")  # a lifespan has none
+    if PREFIX not in path:  # the host's own requests pay for this much
+        return ""
     root: str = scope.get("root_path", "").rstrip("/")
     if root and (path == root or path.startswith(f"{root}/")):
-        return path[len(root) :]
-    return path
+        path = path[len(root) :]
+    return path if mounting.is_ours(path) else ""
 
 
 def _cannot_be_denied(scope: Scope) -> bool:

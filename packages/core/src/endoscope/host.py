@@ -142,7 +142,9 @@ class Diagnostics:
                 return None
             if self._application is None:
                 address = presence.address or self._assembly.settings.core.address
-                self._application = self._make_application(address)
+                # A Unix socket is out of any browser's reach, the host's own port is not.
+                near = Address(host="localhost") if address.path else address
+                self._application = self._make_application(near)
             return self._application
 
     def __enter__(self) -> Self:

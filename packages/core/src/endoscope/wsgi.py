@@ -50,6 +50,8 @@ _HOP_BY_HOP = {
 # The host's server has answered `Expect`, and dates its answers itself.
 _NOT_PASSED_ON = _HOP_BY_HOP | {"expect", "date"}
 _REACHABLE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  every interface, this one too
+# The listener's server sends none.
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _PEM = re.compile("-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----")
 
 logger = logging.getLogger("endoscope.wsgi")
@@ -297,6 +299,4 @@ def _refuse(
 
 
 def _status_line(status: int) -> str:
-    # What the listener's server sends has no phrase.
-    known = status in iter(HTTPStatus)
-    return f"{status} {HTTPStatus(status).phrase if known else 'Unknown'}"
+    return f"{status} {_PHRASES.get(status, 'Unknown')}"

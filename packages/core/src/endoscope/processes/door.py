@@ -15,6 +15,8 @@ from pathlib import Path
 
 from endoscope.processes.place import Name
 
+# Three numbers of up to 64 bits, a token, and what stands between.
+_LONGEST_NAME = 80
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -36,7 +38,7 @@ class Door:
     def holder(self) -> Name | None:
         """Return who has taken the role last, whether or not it lives."""
         try:
-            return Name.parse(self._path.read_text(encoding="ascii"))
+            return Name.parse(self._path.read_text(encoding="ascii").rstrip())
         except (OSError, ValueError):
             return None
 
@@ -65,8 +67,8 @@ class Door:
         """Take the role from a process that has handed it over."""
         self._lock = descriptor
         with contextlib.suppress(OSError):  # a full disk: then nobody knows, and we serve
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, str(self._name).encode("ascii"), 0)
+            # In one piece, over what is there: who reads at this moment finds a name.
+            os.pwrite(descriptor, str(self._name).ljust(_LONGEST_NAME).encode("ascii"), 0)
 
     def hand_over(self) -> int:
         """Give the role up to a process that gets this descriptor; close it when it is sent."""

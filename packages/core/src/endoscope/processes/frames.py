@@ -9,6 +9,7 @@ from __future__ import annotations
 import _socket
 import array
 import contextlib
+import errno
 import json
 import os
 import struct
@@ -94,11 +95,11 @@ class Connection:
         descriptors: list[int] = []
         try:
             text, length = self._receive_head(descriptors, until)
-            message = json.loads(self._receive_bytes(text, until))
+            message = _message(self._receive_bytes(text, until))
             return Frame(message, bytes(self._receive_bytes(length, until)), tuple(descriptors))
         except BaseException as error:
             Frame({}, descriptors=tuple(descriptors)).close()
-            if isinstance(error, ValueError):
+            if isinstance(error, ValueError | RecursionError | MemoryError):
                 raise OSError("what was received is no message of ours") from error
             raise
 
@@ -106,10 +107,12 @@ class Connection:
         head = b""
         while len(head) < _LENGTHS.size:
             self._wait_at_most(until)
-            part, control, _, _ = self._socket.recvmsg(
+            part, control, flags, _ = self._socket.recvmsg(
                 _LENGTHS.size - len(head), _CONTROL_BYTES, _CLOSE_ON_EXEC
             )
             descriptors += _descriptors(control)
+            if flags & _socket.MSG_CTRUNC:
+                raise OSError(errno.EMFILE, "no descriptor is free for what was sent")
             if not part:
                 raise ConnectionResetError("the other end is gone")
             head += part
@@ -134,6 +137,13 @@ class Connection:
         if left <= 0:
             raise TimeoutError("timed out")
         self._socket.settimeout(left)
+
+
+def _message(text: bytes | bytearray) -> dict[str, Any]:
+    message = json.loads(text)
+    if not isinstance(message, dict):
+        raise ValueError("no JSON object")  # noqa: TRY004  it is what was received that is wrong
+    return message
 
 
 def _rights(descriptors: Iterable[int]) -> list[tuple[int, int, Any]]:

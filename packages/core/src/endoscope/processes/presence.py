@@ -39,6 +39,8 @@ _PING_SECONDS = 1.0
 # Who only minds workers lets one of them be quicker.
 _DEFERENCE_SECONDS = 0.15
 _END_SECONDS = 0.5
+# A host that has had this time to begin is not waited for when a server is to start.
+_HOST_S_OWN_SECONDS = 1.0
 
 
 class Presence:
@@ -57,6 +59,7 @@ class Presence:
     ) -> None:
         self.name = Name.own()
         self.lasting = Lasting()
+        self._made = time.monotonic()
         self._place = place
         self._address = address
         self._duties = duties
@@ -99,13 +102,13 @@ class Presence:
         start_thread(self.attend, "endoscope-member")
 
     def attend(self) -> None:
-        """Join the others, then answer them until `stop`. Returns only then."""
+        """Join the others, and answer them until `stop`. Returns only then."""
         try:
             if self._listener is None:
-                self._join()
-            self._joined.release()
-            if self._listener is not None and self._server is None:
-                self._watch()
+                # Elsewhere: who waits for the others must answer them meanwhile.
+                self._calls.submit(self._join)
+            else:
+                self._joined.release()
             self._member.attend(self._listening, self._by_name(), self._operations.forget)
         except Exception:
             logger.exception("other processes are not answered any more")
@@ -187,22 +190,31 @@ class Presence:
         return sorted(names, key=lambda name: name != holder)
 
     def _join(self) -> None:
-        sleep = original("time", "sleep")
-        problem: EndoscopeError | None = None
+        try:
+            if not self._has_joined():
+                logger.warning("this process cannot take over the listener of its service")
+        finally:
+            self._joined.release()
+            self._member.call_soon(self._watch)
+
+    def _has_joined(self) -> bool:
+        """Get at the listener, from another process or by binding it; True also if stopped."""
         for _ in range(_JOIN_TRIES):
-            if self._member.is_stopped or self._is_let_in():
-                return
-            try:
-                with self._lock:
-                    if self._door.take():
-                        self._serve(Listener(self._address))
-                        return
-            except StartError as error:
-                self._door.drop()  # somebody has the listener: ask again
-                problem = error
-            sleep(_JOIN_PAUSE_SECONDS)
-        why = f": {problem.message}" if problem else ""
-        logger.warning("this process cannot take over the listener of its service%s", why)
+            if self._member.is_stopped or self._is_let_in() or self._binds():
+                return True
+            original("time", "sleep")(_JOIN_PAUSE_SECONDS)
+        return False
+
+    def _binds(self) -> bool:
+        try:
+            with self._lock:
+                if not self._door.take():
+                    return False
+                self._serve(Listener(self._address))
+        except StartError:
+            self._door.drop()  # somebody has the listener: ask again
+            return False
+        return True
 
     def _is_let_in(self) -> bool:
         for name in self._others():
@@ -218,6 +230,9 @@ class Presence:
     def _take_in(self, reply: Frame) -> None:
         listener, *door = reply.descriptors
         with self._lock:
+            if self._member.is_stopped:
+                reply.close()
+                return
             address = parse_address(reply.message["address"])
             self._listener = Listener.received(listener, address)
             if door:
@@ -257,14 +272,15 @@ class Presence:
 
     # --- the door -------------------------------------------------------------------------
 
-    def _serve(self, listener: Listener) -> None:
+    def _serve(self, listener: Listener) -> Server:
         self._listener, shared = listener, listener.share()
         try:
-            self._server = self._make_server(shared)
+            self._server = server = self._make_server(shared)
         except BaseException:
             shared.close(last=False)
             raise
-        self._server.start()
+        server.start()
+        return server
 
     def _retire(self) -> None:
         """Take no more connections, serve those there are to their end, and watch again."""
@@ -277,11 +293,19 @@ class Presence:
         self._member.call_soon(self._watch)
 
     def _watch(self) -> None:
-        if self._listener is not None:
+        if self._listener is not None and self._server is None:
             self._member.watch(self._listener.socket.fileno(), self._knocked)
 
     def _knocked(self) -> float:
-        """Somebody waits at the listener: take the door if its holder is gone, or silent."""
+        """Somebody waits at the listener: take the door if it falls to us."""
+        try:
+            return self._look_at_the_door()
+        except (OSError, EndoscopeError) as error:  # no descriptor is free, or the folder is gone
+            logger.info("this process could not take over the listener now: %s", error)
+            return _PATIENCE_SECONDS
+
+    def _look_at_the_door(self) -> float:
+        """Take the door if its holder is gone, or silent; return when to look again."""
         now = time.monotonic()
         is_first = now - self._last_knock > _PATIENCE_SECONDS + 2 * _SPREAD_SECONDS
         self._last_knock = now
@@ -292,15 +316,24 @@ class Presence:
                 return float("inf")
             if self._door.take():
                 return self._become_the_door(self._listener)
-        if not is_first and self._is_silent(self._door.holder()):
+        holder = self._door.holder()
+        if not is_first and self._is_silent(holder):
             with self._lock:
-                self._door.take_from_who_is_silent()
-                return self._become_the_door(self._listener)
+                # Not if another process has been quicker.
+                if self._door.holder() == holder and not self._member.is_stopped:
+                    self._door.take_from_who_is_silent()
+                    return self._become_the_door(self._listener)
         return _PATIENCE_SECONDS + random.random() * _SPREAD_SECONDS  # noqa: S311  no secret
 
     def _become_the_door(self, listener: Listener) -> float:
+        try:
+            server = self._serve(listener)
+        except BaseException:
+            self._door.drop()
+            raise
         self._member.unwatch(listener.socket.fileno())
-        self._serve(listener)
+        if time.monotonic() - self._made > _HOST_S_OWN_SECONDS:
+            server.hurry()
         logger.info("process %d now serves %s", self.name.pid, listener.address)
         return float("inf")
 
@@ -322,6 +355,7 @@ class Presence:
         }
 
     def _describe(self, _frame: Frame, _guest: Guest) -> Frame:
+        self.mind_the_door()
         facts = self._duties.plugins.process_facts()
         return listing.describe(facts, is_door=self._door.is_ours)
 
