@@ -66,3 +66,43 @@ def test_the_manifest_says_what_there_is_and_what_is_wrong(hosted, folder):
         "dumps": 2,
         "dumps_bytes": 10,
     }
+
+
+def test_all_but_the_status_is_shared_by_the_processes(hosted, folder):
+    for number in (1, 2):
+        write_dump(folder, number, pid=str(number))
+    shared = {member.path: member.shared for member in members(hosted, folder)}
+    assert shared == {
+        "status.json": False,
+        "2.prof": True,
+        "1.prof": True,
+        "outliers.txt": True,
+        "flamegraph-merged.html": True,
+        "flamegraph.html": True,
+    }
+
+
+def test_of_several_processes_all_are_in_one_page_and_who_stands_out_is_told(hosted, folder):
+    for number in (1, 2, 3):
+        write_dump(folder, number, pid=str(number), held=10**number)
+    views = {member.path: member for member in members(hosted, folder)}
+    with views["outliers.txt"].source() as table, views["flamegraph-merged.html"].source() as page:
+        assert b"Process 3 has 1.0 kB live" in table.read()
+        assert b"process 2" in page.read()
+    assert views["flamegraph-merged.html"].verbatim
+    assert not views["outliers.txt"].verbatim
+
+
+def test_growth_takes_two_dumps_of_the_newest_s_process(hosted, folder):
+    for number, pid in enumerate(("1", "2", "1")):
+        write_dump(folder, number, pid=pid)
+    assert "growth.txt" in [member.path for member in members(hosted, folder)]
+    write_dump(folder, 3, pid="3")
+    assert "growth.txt" not in [member.path for member in members(hosted, folder)]
+
+
+def write_dump(folder, number, pid, held=5000):
+    facts = {"taken": f"2026-11-24T00:0{number}:00Z", "pid": pid}
+    dump = jemalloc_heap.write([((Frame("leak", "/srv/app.py", 7),), 1, held)], facts=facts)
+    (folder / f"{number}.prof").write_bytes(b"".join(dump))
+    os.utime(folder / f"{number}.prof", (number, number))

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from endoscope import BadRequestError, NotFoundError, UnavailableError
 from endoscope_memory.dumps import DumpFolder
+from endoscope_memory.retention import Limits
+from endoscope_profiles import jemalloc_heap
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def add(dumps, name, size=1, age=0):
 def record(dumps, content, stem):
     with dumps.draft() as draft:
         draft.path.write_bytes(content)
-        return dumps.adopt(draft, stem)
+        return dumps.adopt(draft, stem, os.getpid())
 
 
 def names(dumps):
@@ -124,7 +126,7 @@ def test_what_is_no_regular_file_is_neither_opened_nor_deleted(dumps, strange_th
 def test_listing_clearing_and_retention_pass_over_what_is_no_dump(dumps, strange_things):
     add(dumps, "real.prof")
     assert names(dumps) == ["real.prof"]
-    dumps.trim(1, 1, newest="real.prof")
+    dumps.trim(Limits(1, 1), newest="real.prof")
     assert dumps.clear().deleted == 1
     assert contents(dumps.directory) == strange_things
     assert (dumps.directory.parent / "outside.prof").read_text() == "outside"
@@ -188,7 +190,7 @@ def test_no_descriptor_is_left_open(dumps):
     add(dumps, "a.prof")
     record(dumps, b"b", "b")
     dumps.open("a.prof").close()
-    dumps.trim(1, 1, newest="b.prof")
+    dumps.trim(Limits(1, 1), newest="b.prof")
     dumps.sweep()
     dumps.clear()
     assert set(contents("/proc/self/fd")) == before
@@ -279,15 +281,15 @@ def five(dumps):
     [(5, 50, 5), (3, 50, 3), (5, 49, 4), (5, 20, 2), (1, 50, 1), (5, 1, 1)],
 )
 def test_the_oldest_go_first_and_the_newest_never(five, keep_dumps, keep_bytes, kept):
-    five.trim(keep_dumps, keep_bytes, newest="0.prof")
+    five.trim(Limits(keep_dumps, keep_bytes), newest="0.prof")
     assert names(five) == [f"{age}.prof" for age in range(kept)]
 
 
 def test_one_that_is_being_read_stays_until_it_is_closed(five):
     with five.open("4.prof"):
-        assert five.trim(2, 50, newest="0.prof") == ["3.prof", "2.prof", "1.prof"]
+        assert five.trim(Limits(2, 50), newest="0.prof") == ["3.prof", "2.prof", "1.prof"]
         assert names(five) == ["0.prof", "4.prof"]
-    assert five.trim(1, 50, newest="0.prof") == ["4.prof"]
+    assert five.trim(Limits(1, 50), newest="0.prof") == ["4.prof"]
 
 
 def test_one_that_another_process_reads_stays(five):
@@ -301,7 +303,7 @@ def test_one_that_another_process_reads_stays(five):
     reader = context.Process(target=read, args=(started, done))
     reader.start()
     assert started.wait(10)
-    five.trim(1, 50, newest="0.prof")
+    five.trim(Limits(1, 50), newest="0.prof")
     assert names(five) == ["0.prof", "4.prof"]
     done.set()
     reader.join()
@@ -317,3 +319,65 @@ def test_a_dump_locked_by_retention_can_still_be_read(five):
         fcntl.flock(locked, fcntl.LOCK_EX)
         with five.open("4.prof") as file:
             assert file.read() == b"x" * 10
+
+
+def test_a_round_of_dumps_of_many_processes_deletes_nothing_of_it(dumps):
+    names_of = {pid: add_of(dumps, pid) for pid in range(1, 201)}
+    for name in names_of.values():
+        assert dumps.trim(Limits(1, 1 << 30), newest=name) == []
+    assert len(names(dumps)) == 200
+
+
+def add_of(dumps, pid):
+    content = b"".join(jemalloc_heap.write([], facts={"pid": str(pid)}))
+    return record(dumps, content, "round").name
+
+
+def _dump_and_trim(directory, start, kept):
+    dumps = DumpFolder(directory)
+    start.wait()
+    with dumps.draft() as draft:
+        content = b"".join(jemalloc_heap.write([], facts={"pid": str(os.getpid())}))
+        draft.path.write_bytes(content)
+        name = dumps.adopt(draft, "same_second", os.getpid()).name
+    dumps.trim(Limits(1, 1 << 30), newest=name)
+    kept.put((name, os.getpid()))
+
+
+def test_processes_that_dump_in_the_same_second_all_keep_their_dump(dumps):
+    context = multiprocessing.get_context("fork")
+    start, kept = context.Barrier(20), context.SimpleQueue()
+    workers = [
+        context.Process(target=_dump_and_trim, args=(dumps.directory, start, kept))
+        for _ in range(20)
+    ]
+    for worker in workers:
+        worker.start()
+    made = dict(kept.get() for _ in workers)
+    for worker in workers:
+        worker.join()
+    assert {dump.name: dump.pid for dump in dumps.newest_first()} == made
+    assert len(set(made.values())) == 20
+
+
+def _trim(directory, start, newest, done):
+    start.wait()
+    done.put(DumpFolder(directory).trim(Limits(30, 1 << 30), newest=newest))
+
+
+def test_processes_that_trim_at_once_delete_no_more_than_one_would(dumps):
+    for age in range(100):
+        add(dumps, f"{age}.prof", age=age)
+    context = multiprocessing.get_context("fork")
+    start, done = context.Barrier(8), context.SimpleQueue()
+    workers = [
+        context.Process(target=_trim, args=(dumps.directory, start, "0.prof", done))
+        for _ in range(8)
+    ]
+    for worker in workers:
+        worker.start()
+    deleted = [name for _ in workers for name in done.get()]
+    for worker in workers:
+        worker.join()
+    assert names(dumps) == [f"{age}.prof" for age in range(30)]
+    assert len(deleted) == len(set(deleted)) == 70

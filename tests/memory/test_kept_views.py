@@ -26,17 +26,16 @@ def left(folder):
 def test_a_name_is_that_of_the_content_and_of_what_was_asked(folder):
     def name(job, content=b"x", dump="a.prof"):
         (folder / "a.prof").write_bytes(content)
-        with (folder / "a.prof").open("rb") as file:
-            return kept_views.name_of(dump, [file], job)
+        return kept_views.name_of(dump, [(folder / "a.prof").stat()], job)
 
     first = name({"format": "top", "by": "line"})
     assert name({"by": "line", "format": "top"}) != name({"format": "top"})
     assert name({"format": "top"}, b"other content") != name({"format": "top"})
     assert first.startswith(".a.prof.")
-    with (folder / "a.prof").open("rb") as file:
-        same = [kept_views.name_of("a.prof", [file], {"a": n, "b": 2}) for n in (1, 1, 3)]
-        assert same[0] == same[1] != same[2]
-        assert kept_views.name_of("a.prof", [file], {"b": 2, "a": 1}) == same[0]
+    files = [(folder / "a.prof").stat()]
+    same = [kept_views.name_of("a.prof", files, {"a": n, "b": 2}) for n in (1, 1, 3)]
+    assert same[0] == same[1] != same[2]
+    assert kept_views.name_of("a.prof", files, {"b": 2, "a": 1}) == same[0]
 
 
 def test_a_view_is_found_and_counts_as_used(folder, opened):
@@ -58,7 +57,7 @@ def test_a_dump_s_views_go_with_it(folder, opened):
     for number, dump in enumerate(("a.prof", "a.prof", "a.prof.b.prof", "ab.prof")):
         keep(folder, dump, number)
     keep(folder, "ab.prof", 4, of="several")  # which may have its numbers in it
-    kept_views.forget(opened, "a.prof")
+    kept_views.forget(opened, ["a.prof"])
     assert left(folder) == [2, 3]
 
 
@@ -78,7 +77,7 @@ def test_other_files_are_let_alone(folder, opened):
     for name in ("a.prof", ".0123456789abcdef.part", ".a.prof.x.view", "notes.txt"):
         (folder / name).write_bytes(bytes(1000))
     kept_views.trim(opened, 0)
-    kept_views.forget(opened, "a.prof")
+    kept_views.forget(opened, ["a.prof"])
     assert len(list(folder.iterdir())) == 4
 
 
@@ -93,3 +92,12 @@ def test_there_are_never_very_many(folder, opened, monkeypatch):
 def test_a_fifo_in_a_view_s_place_is_no_view(folder, opened):
     os.mkfifo(folder / ".x.view")
     assert kept_views.find(opened, ".x.view") is None
+
+
+def test_the_views_of_many_dumps_go_at_once(folder, opened):
+    for number, dump in enumerate(("a.prof", "b.prof", "c.prof")):
+        keep(folder, dump, number)
+    kept_views.forget(opened, [])
+    assert left(folder) == [0, 1, 2]
+    kept_views.forget(opened, ["a.prof", "b.prof"])
+    assert left(folder) == [2]

@@ -44,6 +44,9 @@ class ScriptedProfiler:
     def allocator(self):
         return None
 
+    def live_bytes(self):
+        return 12345
+
 
 @pytest.fixture
 def scripted():
@@ -120,12 +123,12 @@ def test_a_dump_is_told_what_a_reader_must_know(recorder_with, scripted):
 def test_the_samples_date_from_the_first_start_until_they_are_discarded(recorder_with, scripted):
     recorder = recorder_with()
     recorder.start()
-    first = recorder._since
+    first = recorder._run.since
     recorder.stop()
     recorder.start()
-    assert recorder._since == first
+    assert recorder._run.since == first
     recorder.start(Wish(discard=True))
-    assert recorder._since > first
+    assert recorder._run.since > first
 
 
 def test_the_top_leaves_no_dump(recorder_with, folder):
@@ -144,9 +147,9 @@ def test_since_when_is_told_only_while_active_and_repeating_changes_nothing(reco
     recorder = recorder_with()
     assert recorder.status().active_since is None
     recorder.start()
-    since = recorder._started
+    since = recorder._run.started
     recorder.start()
-    assert recorder._started == since
+    assert recorder._run.started == since
     assert recorder.status().active_since.endswith("Z")
     recorder.stop()
     recorder.stop()
@@ -237,3 +240,44 @@ def test_a_limit_on_the_size_of_files_is_no_space_either(under_jemalloc, folder)
     body = under_jemalloc(FILL.format(before=limit), folder).answer
     assert (body["status"], body["code"]) == (507, "no_space")
     assert list(folder.iterdir()) == []
+
+
+def test_the_facts_of_a_process_are_whether_it_is_profiled_and_what_it_holds(recorder_with, folder):
+    def facts(recorder):
+        return {fact.name: fact.value for fact in recorder.process_facts()}
+
+    recorder = recorder_with()
+    assert facts(recorder) == {"live_bytes": 12345, "profiling": "inactive"}
+    recorder.start()
+    assert facts(recorder)["profiling"] == "active"
+    settings = MemorySettings(profiler="jemalloc")
+    without = Recorder(settings, DumpFolder(folder), "shop", logging.getLogger("endoscope.memory"))
+    assert facts(without) == {"live_bytes": None, "profiling": "not_available"}
+
+
+LIVE = """
+import json, sys
+from hosted import ask, make_plugin
+plugin = make_plugin(sys.argv[1], overhead_budget_percent=0)
+def live():
+    return {fact.name: fact.value for fact in plugin.endoscope_process_facts()}["live_bytes"]
+ask(plugin, "POST", "/start")
+before = live()
+large = [bytearray(50_000) for _ in range(400)]  # 20 MB from malloc, 57,344 bytes each
+after_large = live()
+small = [bytes(100) for _ in range(200_000)]  # 27 MB that never reach it
+print(json.dumps([after_large - before, live() - after_large]))"""
+
+
+def test_what_jemalloc_and_the_sampler_know_of_adds_up_to_what_is_live(under_jemalloc, folder):
+    large, small = under_jemalloc(LIVE, folder).answer
+    assert large == pytest.approx(400 * 57_344, rel=0.1)
+    assert small == pytest.approx(200_000 * 133, rel=0.2)
+
+
+def test_the_sampler_alone_does_not_know_how_much_is_live(plain, folder):
+    snippet = """
+import json, sys
+from hosted import make_plugin
+print(json.dumps([fact.value for fact in make_plugin(sys.argv[1]).endoscope_process_facts()]))"""
+    assert plain(snippet, folder).answer == [None, "inactive"]

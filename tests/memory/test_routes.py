@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from endoscope import Access, BadRequestError, FileContent, NotSupportedError
+from endoscope import Access, BadRequestError, FileContent, NotSupportedError, Reach
 from endoscope_profiles import Frame, jemalloc_heap
 
 WALK = """
@@ -87,7 +87,7 @@ def test_a_dump_tells_where_it_is(walk):
     folder, answers = walk
     status, value = answers[5]
     assert status == 200
-    named = ["status", "message", "dump_path", "name", "size", "duration_seconds", "notes"]
+    named = ["status", "message", "dump_path", "name", "size", "pid", "duration_seconds", "notes"]
     assert list(value) == named
     assert (value["status"], value["message"]) == ("dumped", "Heap dump generated")
     assert value["notes"] == []
@@ -104,8 +104,12 @@ def test_stopping_is_answered_alike_however_often(walk):
 def test_the_dumps_are_listed(walk):
     status, (newest, oldest) = walk[1][8]
     assert status == 200
-    assert list(newest) == ["name", "size", "timestamp", "created"]
-    assert (newest["name"], newest["size"]) == (walk[1][5][1]["name"], walk[1][5][1]["size"])
+    assert list(newest) == ["name", "size", "timestamp", "created", "pid"]
+    dumped = walk[1][5][1]
+    assert [newest[name] for name in ("name", "size", "pid")] == [
+        dumped[name] for name in ("name", "size", "pid")
+    ]
+    assert newest["pid"] > 1
     assert oldest["name"] == walk[1][1][1]["name"]
     created = dt.datetime.fromisoformat(newest["created"])
     assert created.timestamp() == newest["timestamp"]
@@ -192,9 +196,9 @@ kept = [bytearray(3000) for _ in range(500)]
 if (child := os.fork()) == 0:
     plugin = make_plugin(sys.argv[1])  # as core does in the child
     status = ask(plugin, "GET", "/status").value
-    inherited = (status["status"], status["active_since"]) == ("active", None)
-    complete = ask(plugin, "POST", "/dump").value["notes"] == ()
-    os._exit(0 if inherited and complete else 1)
+    inherited = (status["status"], bool(status["active_since"])) == ("active", True)
+    dumped = ask(plugin, "POST", "/dump").value
+    os._exit(0 if inherited and (dumped["pid"], dumped["notes"]) == (os.getpid(), ()) else 1)
 print(os.waitpid(child, 0)[1])"""
     assert under_jemalloc(snippet, folder).answer == 0
 
@@ -209,6 +213,8 @@ def test_views_are_asked_for_by_their_format(hosted, folder):
         ("/dumps/a.prof", {"format": "prof"}, b"heap_v2/0"),
         ("/diff", {"base": "a.prof", "target": "b.prof"}, b"All functions of 0"),
         ("/growth", {"format": "csv"}, b"growth_bytes"),
+        ("/merged", {"format": "folded", "dumps": "a.prof,b.prof"}, b"leak 10000"),
+        ("/outliers", {"format": "text", "dumps": "a.prof,b.prof"}, b"2 processes of"),
     ]:
         with hosted.ask(plugin, "GET", path, **query).file as file:
             assert expected in file.read()
@@ -221,6 +227,11 @@ def test_views_are_asked_for_by_their_format(hosted, folder):
         ("/diff", {"base": "a.prof"}, "missing_parameter"),
         ("/diff", {"base": "a.prof", "target": "../x"}, "bad_dump_name"),
         ("/top", {"limit": "0"}, "bad_parameter"),
+        ("/merged", {"within": "0"}, "bad_parameter"),
+        ("/merged", {"dumps": "../x"}, "bad_dump_name"),
+        ("/merged", {}, "too_few_dumps"),
+        ("/outliers", {"dumps": ","}, "bad_parameter"),
+        ("/growth", {"pid": "77"}, "too_few_dumps"),
     ],
 )
 def test_what_cannot_be_asked_says_what_can(hosted, folder, path, query, code):
@@ -228,3 +239,20 @@ def test_what_cannot_be_asked_says_what_can(hosted, folder, path, query, code):
     with pytest.raises(BadRequestError) as caught:
         hosted.ask(hosted.make_plugin(folder), "GET", path, **query)
     assert (caught.value.code, bool(caught.value.remedy)) == (code, True)
+
+
+def routes_of(hosted, folder):
+    return hosted.make_plugin(folder).endoscope_routes()
+
+
+def test_what_lies_in_the_folder_any_process_answers_alike(hosted, folder):
+    reach = {(route.method, route.path): route.reach for route in routes_of(hosted, folder)}
+    own = {("GET", "/status"), ("POST", "/start"), ("POST", "/stop"), ("POST", "/dump")}
+    own |= {("GET", "/top")}
+    assert {name for name, each in reach.items() if each is Reach.PROCESS} == own
+    assert {each for name, each in reach.items() if name not in own} == {Reach.SERVICE}
+
+
+def test_what_profiling_is_switched_to_lasts(hosted, folder):
+    lasting = {route.path: route.lasting for route in routes_of(hosted, folder) if route.lasting}
+    assert lasting == {"/start": "profiling", "/stop": "profiling"}

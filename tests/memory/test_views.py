@@ -1,4 +1,5 @@
 import gzip
+import itertools
 import json
 import os
 
@@ -7,6 +8,7 @@ import pytest
 from endoscope import BadRequestError, NoSpaceError, NotFoundError, RequestError
 from endoscope_memory import conversion
 from endoscope_memory.dumps import DumpFolder
+from endoscope_memory.retention import Limits
 from endoscope_memory.views import Views
 from endoscope_profiles import Frame, jemalloc_heap, pprof
 from endoscope_profiles.views import FORMATS
@@ -18,11 +20,12 @@ TAKEN = 1_795_479_593
 @pytest.fixture
 def take(folder):
     """Write a dump of functions and their bytes, as if taken so many minutes after the first."""
+    written = itertools.count()
 
-    def write(minute, **held):
+    def write(minute, pid="7", **held):
         records = [((Frame(name, "/srv/app.py", 7), MAIN), 1, size) for name, size in held.items()]
-        facts = {"taken": f"2026-11-24T00:{minute:02}:00Z", "pid": "7"}
-        name = f"shop_heap_dump_{TAKEN + 60 * minute}.prof"
+        facts = {"taken": f"2026-11-24T00:{minute:02}:00Z", "pid": pid}
+        name = f"shop_heap_dump_{TAKEN + 60 * minute}{f'-{next(written)}' * (pid != '7')}.prof"
         (folder / name).write_bytes(b"".join(jemalloc_heap.write(records, facts=facts)))
         os.utime(folder / name, (TAKEN + 60 * minute,) * 2)
         return name
@@ -117,7 +120,7 @@ def test_views_go_with_their_dump(views, take, folder):
     assert len(hidden(folder)) == 4
     dumps.delete(names[3])
     assert len(hidden(folder)) == 3
-    dumps.trim(2, 1 << 30, newest=names[2])
+    dumps.trim(Limits(2, 1 << 30), newest=names[2])
     assert len(hidden(folder)) == 2
     dumps.clear()
     assert list(folder.iterdir()) == []
@@ -194,3 +197,120 @@ def test_a_dump_that_is_not_there_is_not_found(views, take):
         views.of_dump("none.prof", {"format": "top"})
     with pytest.raises(NotFoundError):
         views.of_difference("none.prof", take(0, leak=1), {"format": "top"})
+
+
+# --- several processes ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def three(take):
+    """Three processes' dumps, of which the second holds much; and an older one of the first."""
+    take(0, pid="1", leak=10**6)
+    dumps = {"1": 1000, "2": 9000, "3": 1100}
+    return [
+        take(10 + number, pid=pid, leak=held, cache=500)
+        for number, (pid, held) in enumerate(dumps.items())
+    ]
+
+
+@pytest.mark.parametrize("made", FORMATS)
+def test_every_format_of_all_processes_together(views, three, made):
+    for by in ({}, {"by": "process"}):
+        answer = views.merged({"format": made, **by})
+        assert answer.name == f"{three[2].removesuffix('.prof')}-merged.{FORMATS[made].suffix}"
+        assert bool(answer.page_policy) == (made == "flamegraph")
+        read = content(answer)
+        read = gzip.decompress(read) if made == "pprof" else read
+        assert (b"process 2" in read) == bool(by)
+
+
+def test_the_newest_dump_of_each_process_counts(views, three):
+    assert content(views.merged({"format": "folded"})) == b"main;leak 11100\nmain;cache 1500\n"
+
+
+def test_which_dumps_can_be_chosen(views, three):
+    chosen = {"format": "folded", "dumps": ",".join(three[:2])}
+    assert content(views.merged(chosen)) == b"main;leak 10000\nmain;cache 1000\n"
+    short = {"format": "folded", "within": "60"}
+    assert content(views.merged(short)) == b"main;leak 10100\nmain;cache 1000\n"
+    with pytest.raises(NotFoundError):
+        views.merged({"dumps": "none.prof"})
+
+
+def test_who_stands_out_and_why(views, three):
+    told = json.loads(content(views.outliers({})))
+    assert [(row["pid"], row["outlier"]) for row in told["processes"]] == [
+        (2, True),
+        (3, False),
+        (1, False),
+    ]
+    (odd,) = told["outliers"]
+    assert (odd["dump"], odd["excesses"][0]["excess"]) == (three[1], 7950)
+    assert b"Process 2 has" in content(views.outliers({"format": "text"}))
+
+
+def test_what_was_made_of_several_is_kept_until_one_of_them_goes(views, three, folder, monkeypatch):
+    first = content(views.merged({"format": "top"})), content(views.outliers({}))
+    assert len(hidden(folder)) == 2
+    monkeypatch.setattr(conversion, "convert", lambda *_: pytest.fail("made again"))
+    assert (content(views.merged({"format": "top"})), content(views.outliers({}))) == first
+    DumpFolder(folder).delete(three[0])
+    assert hidden(folder) == []
+
+
+def test_a_new_round_is_looked_at_anew(views, three, take):
+    assert b"leak 11100" in content(views.merged({"format": "folded"}))
+    take(20, pid="3", leak=5000)
+    assert b"leak 15000" in content(views.merged({"format": "folded"}))
+
+
+def test_a_bad_dump_among_several_is_named(views, three, folder):
+    (folder / three[1]).write_bytes(b"--- symbol\n# pid: 2\n---\nnonsense\n")
+    os.utime(folder / three[1], (TAKEN + 660,) * 2)
+    for made in (views.merged, views.outliers):
+        with pytest.raises(RequestError, match=three[1]) as caught:
+            made({})
+        assert caught.value.code == "bad_dump"
+    assert hidden(folder) == []
+
+
+def test_one_that_goes_before_it_is_read_is_not_found(views, three, folder, monkeypatch):
+    convert = conversion.convert
+
+    def delete_and_convert(*arguments):
+        (folder / three[0]).unlink()
+        return convert(*arguments)
+
+    monkeypatch.setattr(conversion, "convert", delete_and_convert)
+    with pytest.raises(NotFoundError, match=three[0]):
+        views.merged({})
+    assert hidden(folder) == []
+
+
+def test_many_dumps_take_few_descriptors(views, take, monkeypatch):
+    for number in range(60):
+        take(number % 50, pid=str(number + 1), leak=number + 1)
+    taken = []
+    monkeypatch.setattr(conversion, "convert", lambda _job, files, *_: taken.append(len(files)))
+    for answer in (views.merged({"format": "folded"}), views.outliers({})):
+        answer.file.close()
+    assert taken == [2, 2]
+
+
+def test_growth_is_that_of_one_process(views, take):
+    for minute in range(3):
+        for pid in ("1", "2", "3"):
+            take(minute, pid=pid, **{f"leak{pid}": 1000 * minute + 1})
+    take(4, pid="2", leak2=4000)
+    assert b"leak2" in content(views.of_growth({"format": "csv"}))
+    other = content(views.of_growth({"format": "csv", "pid": "3"}))
+    assert b"leak3" in other
+    assert b"leak2" not in other
+
+
+def test_the_growth_of_one_among_many_is_not_lost(views, take):
+    take(0, pid="1", leak=1000)
+    for number in range(60):
+        take(1, pid=str(number + 2), leak=5)
+    take(2, pid="1", leak=9000)
+    assert b"leak" in content(views.of_growth({"format": "csv"}))

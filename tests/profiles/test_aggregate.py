@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 
 from endoscope_profiles import Frame, Profile, Sample, merge
-from endoscope_profiles.aggregate import BY, NO_THREAD, PLACES, aggregate
+from endoscope_profiles.addition import add
+from endoscope_profiles.aggregate import BY, NO_PROCESS, NO_THREAD, PLACES, aggregate
 from made import PROFILES, profile
 
 
@@ -77,3 +78,12 @@ def test_what_cannot_be_told_apart_is_an_error():
 
 def test_by_has_all_places_and_threads():
     assert (*PLACES, "thread") == BY
+
+
+def test_processes_are_told_apart_where_they_were_added_up_by_process():
+    parts = [profile((3, "a main"), (1, "b"), pid="7"), profile((2, "a main"), pid="8")]
+    assert rows(add(parts, by_process=True), "process") == {
+        "process 7": (4, 4),
+        "process 8": (2, 2),
+    }
+    assert rows(add(parts), "process") == {NO_PROCESS.function: (6, 6)}

@@ -1,3 +1,4 @@
+from endoscope_profiles.addition import add
 from endoscope_profiles.coverage import EARLIER, coverage, run_of, statement, statement_of_diff
 from made import profile
 
@@ -72,3 +73,23 @@ def test_a_comparison_is_about_both():
     assert lines[0].startswith("Growth")
     assert [line.partition(":")[0] for line in lines[1:-1]] == ["Base"] * 3 + ["Target"] * 3
     assert lines[-1] == EARLIER
+
+
+def test_of_several_processes_all_are_named_and_the_times_are_spans():
+    facts = [
+        {**FACTS, "pid": str(pid), "taken": f"2026-11-24T01:00:0{pid}Z", "profiling_since": since}
+        for pid, since in ((7, "2026-11-24T00:00:00Z"), (8, "2026-11-24T00:30:00Z"))
+    ]
+    who, how, *_ = statement(add([profile((1, "a"), **each) for each in facts]))
+    assert who == (
+        "Heap of shop, 2 processes (pids 7, 8) added up, from 2026-11-24T01:00:07Z to "
+        "2026-11-24T01:00:08Z."
+    )
+    assert how.startswith(
+        "Profiled since 2026-11-24T00:00:00Z, the last one since 2026-11-24T00:30:00Z, by sampler"
+    )
+
+
+def test_of_many_processes_the_number_is_enough():
+    who, *_ = statement(add(profile((1, "a"), pid=str(pid)) for pid in range(200)))
+    assert who == "Heap of a process, 200 processes added up, at an unknown time."

@@ -1,7 +1,7 @@
 import pytest
 
 from endoscope_profiles import Frame
-from endoscope_profiles.origin import Origin, origin, package, thread
+from endoscope_profiles.origin import Origin, origin, package, process, thread
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,8 @@ def test_origin_and_package(frame, kind, name):
 def test_a_thread_is_an_outermost_marker():
     assert thread(Frame("[thread 3 worker]")) == "thread 3 worker"
     assert thread(Frame("main", "app.py", 1)) == ""
+
+
+def test_so_is_a_process():
+    assert process(Frame("[process 1234]")) == "process 1234"
+    assert process(Frame("[thread 3 worker]")) == process(Frame("main", "app.py", 1)) == ""

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 
 from endoscope_profiles import Frame, selection
+from endoscope_profiles.addition import add
 from endoscope_profiles.origin import Origin
 from made import FRAMES, PROFILES, profile
 
@@ -89,3 +90,34 @@ def test_folded_stacks_hold_no_function_twice(whole):
 def test_the_text_has_all_of_a_frame(frame):
     assert selection.text(frame) == f"{frame.function} {frame.file}:{frame.line}"
     assert selection.text(Frame("[x]")) == "[x]"
+
+
+def test_whose_a_stack_is_cannot_be_hidden_and_can_be_focused_on():
+    parts = [profile((3, "a main"), pid="7"), profile((2, "a main"), pid="8")]
+    whole = add(parts, by_process=True)
+    assert stacks(selection.hide(whole, re.compile("main|process"))) == {
+        "a [process 7]": 3,
+        "a [process 8]": 2,
+    }
+    assert stacks(selection.hide(whole, re.compile("."))) == {
+        "[hidden] [process 7]": 3,
+        "[hidden] [process 8]": 2,
+    }
+    focused = selection.focus(whole, re.compile("process 8"))
+    assert stacks(focused) == {"a main [process 8]": 2}
+
+
+def test_the_largest_stacks_are_told_apart_and_the_others_are_one_of_each_process():
+    parts = [
+        profile((90, "a"), (5, "b"), (4, "c"), pid="7"),
+        profile((80, "a"), (6, "b"), pid="8"),
+    ]
+    whole = add(parts, by_process=True)
+    assert selection.largest(whole, 5) is whole
+    assert stacks(selection.largest(whole, 2)) == {
+        "a [process 7]": 90,
+        "a [process 8]": 80,
+        "[smaller stacks] [process 7]": 9,
+        "[smaller stacks] [process 8]": 6,
+    }
+    assert stacks(selection.largest(parts[0], 1)) == {"a": 90, "[smaller stacks]": 9}

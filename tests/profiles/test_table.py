@@ -71,3 +71,7 @@ def test_an_empty_profile_has_an_empty_table():
 
 def test_what_would_break_the_table_is_escaped():
     assert place(Frame("a\nb\x1b[31m", "x.py", 3)) == "a\\u000ab\\u001b[31m  x.py:3"
+
+
+def test_processes_are_written_as_they_should_be():
+    assert any(line.startswith("All processes of 1 by") for line in lines(WHOLE, by="process"))

@@ -12,8 +12,10 @@
 #endif
 #undef Py_BUILD_CORE
 
+#include <pthread.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "allocator_sampler.h"
 #include "python_frames.h"
@@ -360,10 +362,36 @@ attach(void)
     return true;
 }
 
+static void
+seed(void)
+{
+    random_state ^= clock_of(CLOCK_MONOTONIC) ^ ((uint64_t)getpid() << 32);
+    random_state += random_state == 0;
+}
+
+/* A forked child samples on. With its parent's random numbers, siblings that do the same would
+   sample the same, and the error of their sum be larger than is said. */
+static void
+part_from_parent(void)
+{
+    if (state.sampling) {
+        seed();
+        draw_distance();
+    }
+}
+
+static bool
+watch_forks(void)
+{
+    static bool watched;
+    watched = watched || pthread_atfork(NULL, NULL, part_from_parent) == 0;
+    return watched;
+}
+
 enum sampler_refusal
 sampler_start(const struct sampler_options *wanted)
 {
-    if (!samples_prepare()) {
+    if (!samples_prepare() || !watch_forks()) {
         return SAMPLER_NO_MEMORY;
     }
     if (!one_gil()) {
@@ -373,8 +401,7 @@ sampler_start(const struct sampler_options *wanted)
         return SAMPLER_SHUT_OUT;
     }
     options = *wanted;
-    random_state ^= clock_of(CLOCK_MONOTONIC);
-    random_state += random_state == 0;
+    seed();
     judged_at = clock_of(CLOCK_MONOTONIC);
     judged_cpu = clock_of(CLOCK_PROCESS_CPUTIME_ID);
     spent = 0;

@@ -4,7 +4,7 @@ import pytest
 
 from dumps import DUMP, HEAP, heap, only, row, symbols
 from endoscope_profiles import Frame
-from endoscope_profiles.jemalloc_heap import native_addresses, parse
+from endoscope_profiles.jemalloc_heap import Names, facts_in, native_addresses, parse, write
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,29 @@ def test_build_ids_are_no_facts():
     profile = parse(symbols(*lines) + HEAP)
     assert (profile.build_ids, profile.facts) == (expected, {"build_ids": "2"})
     assert native_addresses(symbols(*lines) + HEAP).build_ids == expected
+
+
+def test_facts_are_told_from_the_first_bytes():
+    facts = {"service": "shop%\n# pid: 1", "pid": "7", "taken": "now"}
+    written = b"".join(write([((Frame("f"),), 1, 5)], facts=facts, binary="/usr/bin/python3"))
+    assert facts_in(written) == facts == parse(written).facts
+    cut = written.index(b"# taken") + 5
+    assert facts_in(written[:cut]) == {"service": facts["service"], "pid": "7"}
+
+
+@pytest.mark.parametrize("text", [b"", b"heap_v2/1\n# pid: 7\n", b"--- symbol\n0x1 f\n# pid: 7\n"])
+def test_there_are_none_where_they_do_not_come_first(text):
+    assert facts_in(text) == {}
+
+
+def test_build_ids_are_no_facts_at_first_sight_either():
+    written = write([], facts={"pid": "7"}, build_ids={"/lib/libz.so.1": "8fa0"})
+    assert facts_in(b"".join(written)) == {"pid": "7"}
+
+
+def test_dumps_read_with_the_same_names_share_their_frames():
+    written = b"".join(write([((Frame("f", "a.py", 1),), 1, 5)]))
+    names = Names()
+    one, other = (parse(written, names=names).samples[0].stack[0] for _ in range(2))
+    assert one is other
+    assert parse(written).samples[0].stack[0] is not one

@@ -22,7 +22,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
 from typing import Any
 
-from endoscope import BadRequestError, BusyError, EndoscopeError, NotSupportedError, RequestError
+from endoscope import (
+    BadRequestError,
+    BusyError,
+    EndoscopeError,
+    NotFoundError,
+    NotSupportedError,
+    RequestError,
+)
 
 SECONDS = 50
 """How long a conversion may take if nothing else is said: less than a handler may."""
@@ -41,10 +48,24 @@ _BEGIN = (
     "import os, sys; os.closerange({end}, 65536); sys.path += {path!r}; "
     "from endoscope_memory.converter import main; main()"
 )
+_ERRORS: Mapping[str, type[EndoscopeError]] = {
+    "bad_parameter": BadRequestError,
+    "dump_not_found": NotFoundError,
+}
 _ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME", "LANG", "LC_ALL")
 
 _places = threading.BoundedSemaphore(_AT_ONCE + _WAITING)
 _slots = threading.BoundedSemaphore(_AT_ONCE)
+
+
+def _have_none_taken() -> None:
+    """Begin with free places: what the parent's threads hold, nobody gives back in its child."""
+    global _places, _slots  # noqa: PLW0603  there is one queue in each process
+    _places = threading.BoundedSemaphore(_AT_ONCE + _WAITING)
+    _slots = threading.BoundedSemaphore(_AT_ONCE)
+
+
+os.register_at_fork(after_in_child=_have_none_taken)
 
 
 def convert(
@@ -53,8 +74,8 @@ def convert(
     """Do `job`, see `converter`, with the open `files`, and return its answer.
 
     `input_bytes` is the size of what is read. It may take `seconds`. Raises `BadRequestError` for
-    what it was asked, `BusyError` while others are at it, `OSError` if it could not write, and
-    `RequestError`.
+    what it was asked, `NotFoundError` for a dump that is gone, `BusyError` while others are at it,
+    `OSError` if it could not write, and `RequestError`.
     """
     limits = {"seconds": seconds, "memory_bytes": _memory(input_bytes), "parent": os.getpid()}
     with _slot():
@@ -219,7 +240,5 @@ def _end(status: int) -> str:
 def _error(outcome: Mapping[str, Any]) -> Exception:
     if outcome["errno"]:
         return OSError(outcome["errno"], os.strerror(outcome["errno"]))
-    kind: type[EndoscopeError] = RequestError
-    if outcome["code"] == "bad_parameter":
-        kind = BadRequestError
+    kind = _ERRORS.get(outcome["code"], RequestError)
     return kind(outcome["message"], remedy=outcome["remedy"], code=outcome["code"])

@@ -1,7 +1,9 @@
 """What runs in the process that `conversion` starts: one job, its answer on standard output.
 
 A job is JSON: its `kind`, `sources` (how many dumps it finds open, from descriptor 3 on; after
-them the file to write, where it writes one) and what that kind needs.
+them the file to write, where it writes one) and what that kind needs. Where one is of many
+processes, its only source is the folder, and `dumps` has the names: so many open files the host
+has none to spare for.
 """
 
 from __future__ import annotations
@@ -21,14 +23,19 @@ from pathlib import Path
 from typing import Any
 
 from endoscope_memory.top import top
-from endoscope_profiles import Profile, ProfileError, reading
+from endoscope_profiles import Profile, ProfileError, jemalloc_heap, process_views, reading
 from endoscope_profiles.views import View, ViewError, render, render_growth
 
 _FIRST = 3
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _NICENESS = 10
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 Job = Mapping[str, Any]
+
+
+class _UnreadableError(Exception):
+    """One of several dumps cannot be read."""
 
 
 def main() -> None:
@@ -66,16 +73,25 @@ def _outcome(job: Job) -> Mapping[str, Any]:
         return {"answer": _KINDS[job["kind"]](job)}
     except ViewError as error:
         return _problem("bad_parameter", error.message, error.remedy)
-    except ProfileError as error:
-        return _problem("bad_dump", f"The dump cannot be read: {error}", "Take another one")
+    except (ProfileError, _UnreadableError) as error:
+        return _unreadable(error)
     except MemoryError:
         return _problem(
             "conversion_failed",
             "The conversion needs more memory than it may take",
             "Download the dump, and use `endoscope report` on it",
         )
+    except FileNotFoundError as error:
+        gone = f"{error.filename} was deleted before it was read"
+        return _problem("dump_not_found", gone, "Try again")
     except OSError as error:
         return _problem("io", str(error), "", error.errno or 0)
+
+
+def _unreadable(error: ProfileError | _UnreadableError) -> dict[str, Any]:
+    if isinstance(error, ProfileError):
+        return _problem("bad_dump", f"The dump cannot be read: {error}", "Take another one")
+    return _problem("bad_dump", str(error), "Delete it, or choose others: dumps=NAME,NAME")
 
 
 def _problem(code: str, message: str, remedy: str, errno: int = 0) -> dict[str, Any]:
@@ -96,19 +112,53 @@ def _growth(job: Job) -> None:
     _write(job, iter([render_growth(view, list(_profiles(job, view)))]))
 
 
+def _merged(job: Job) -> None:
+    """Write a view of several processes' dumps added up."""
+    view = process_views.parse_merged(job["options"])
+    profiles = (profile for _, profile in _named_profiles(job, view))
+    _write(job, process_views.render_merged(view, profiles, title=job["title"]))
+
+
+def _outliers(job: Job) -> None:
+    """Write how several processes compare by their dumps."""
+    view = process_views.parse_outliers(job["options"])
+    dumps = _named_profiles(job, view)
+    _write(job, iter([process_views.render_outliers(view, dumps)]))
+
+
 def _top(job: Job) -> dict[str, Any]:
     """Return the biggest stacks of one dump."""
     with _opened(_FIRST) as content:
         return asdict(top(reading.read(content), job["limit"], tuple(job["notes"])))
 
 
-_KINDS: Mapping[str, Callable[[Job], Any]] = {"view": _view, "growth": _growth, "top": _top}
+_KINDS: Mapping[str, Callable[[Job], Any]] = {
+    "view": _view,
+    "growth": _growth,
+    "merged": _merged,
+    "outliers": _outliers,
+    "top": _top,
+}
 
 
 def _profiles(job: Job, view: View) -> Iterator[Profile]:
     for descriptor in range(_FIRST, _FIRST + job["sources"]):
         with _opened(descriptor) as content:
             yield reading.read(content, threads=view.needs_threads)
+
+
+def _named_profiles(job: Job, view: View) -> Iterator[tuple[str, Profile]]:
+    """Read the dumps of a folder by their names, one after the other."""
+    names = jemalloc_heap.Names()  # the dumps are of one program
+    for name in job["dumps"]:
+        descriptor = os.open(name, _READ, dir_fd=_FIRST)
+        try:
+            with _opened(descriptor) as content:
+                yield name, reading.read(content, threads=view.needs_threads, names=names)
+        except ProfileError as error:
+            raise _UnreadableError(f"The dump {name} cannot be read: {error}") from error
+        finally:
+            os.close(descriptor)
 
 
 @contextmanager

@@ -11,9 +11,7 @@ import errno
 import fcntl
 import itertools
 import os
-import re
 import stat
-import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
@@ -25,59 +23,19 @@ from endoscope import (
     RequestError,
     UnavailableError,
 )
-from endoscope_memory import kept_views
-from endoscope_memory.times import rfc3339
+from endoscope_memory import drafts, kept_views, retention
+from endoscope_memory.listing import NAME, READ, Dump, Listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\.prof")
-_DRAFT_NAME = re.compile(r"\.[0-9a-f]{16}\.part")
-_ABANDONED_AFTER_SECONDS = 3600  # no dump takes so long: its process was killed meanwhile
-# O_NONBLOCK, since opening a FIFO would else wait for somebody to write to it.
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    from endoscope_memory.drafts import Draft
+    from endoscope_memory.retention import Limits
+
 # Not there, a symlink, a socket, somebody else's: for who asks they are all no dump.
 _NO_DUMP = {errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.EACCES}
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-# File systems without hard links answer with one of these.
-_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
-
-
-@dataclass(frozen=True, slots=True)
-class Dump:
-    """A dump in the folder. `size` in bytes; `modified` in Unix seconds."""
-
-    name: str
-    size: int
-    modified: float
-
-    @property
-    def created(self) -> str:
-        """When it was written, RFC 3339 UTC."""
-        return rfc3339(self.modified)
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A file that is still to become a dump, empty, mode 0600, under a name of its own."""
-
-    path: Path
-    descriptor: int
-
-    def write_error(self) -> OSError | None:
-        """Return why nothing can be appended to it, or None if it can.
-
-        jemalloc does not tell a full disk from any other failure, so ask the file system
-        itself. It appends to the draft: for one that is given up.
-        """
-        try:
-            for _ in range(2):  # the first may still fill what is left
-                os.pwrite(self.descriptor, bytes(65536), os.fstat(self.descriptor).st_size)
-        except OSError as error:
-            return error
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +51,24 @@ class DumpFolder:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._listing = Listing()
 
     def newest_first(self) -> list[Dump]:
         """Return the dumps; whatever else lies in the directory is passed over."""
-        with self._folder() as folder, os.scandir(folder) as entries:
-            found = [dump for entry in entries if (dump := _dump_of(entry))]
-        return sorted(found, key=lambda dump: (dump.modified, dump.name), reverse=True)
+        with self.opened() as folder:
+            return self._listing.newest_first(folder)
+
+    def files(self, names: Iterable[str]) -> list[os.stat_result]:
+        """Return what the dumps of these names are as files; raises as `open` does."""
+        with self.opened() as folder:
+            return [_file(name, folder) for name in names]
 
     def open(self, name: str) -> BinaryIO:
         """Return the dump's content; the caller closes it, and until then it is being read.
 
         Raises `BadRequestError` for a name no dump can have, `NotFoundError` for one none has.
         """
-        with self._folder() as folder:
+        with self.opened() as folder:
             descriptor = _open_dump(name, folder)
         # A file system without locks gets by without: the reader keeps its descriptor.
         with suppress(OSError):
@@ -114,25 +77,28 @@ class DumpFolder:
 
     def delete(self, name: str) -> None:
         """Delete a dump, even one being read; raises as `open` does."""
-        with self._folder() as folder:
+        with self.opened() as folder:
             os.close(_open_dump(name, folder))
             with _translated(name):
-                _unlink(name, folder)
+                os.unlink(name, dir_fd=folder)
+            kept_views.forget(folder, [name])
 
     def clear(self) -> Cleared:
         """Delete all dumps; what cannot be deleted is reported and does not stop the others."""
-        deleted, errors = 0, {}
+        deleted: list[str] = []
+        errors = {}
         dumps = self.newest_first()
-        with self._folder() as folder:
+        with self.opened() as folder:
             for dump in dumps:
                 try:
-                    _unlink(dump.name, folder)
-                    deleted += 1
+                    os.unlink(dump.name, dir_fd=folder)
+                    deleted.append(dump.name)
                 except FileNotFoundError:
                     continue  # another process was quicker
                 except OSError as error:
                     errors[dump.name] = error.strerror or "unknown error"
-        return Cleared(deleted, errors)
+            kept_views.forget(folder, deleted)
+        return Cleared(len(deleted), errors)
 
     @contextmanager
     def writing(self, what: str) -> Iterator[None]:
@@ -151,27 +117,23 @@ class DumpFolder:
     @contextmanager
     def draft(self) -> Iterator[Draft]:
         """Make a draft, which is gone in the end whatever happens, unless it was adopted."""
-        name = f".{os.urandom(8).hex()}.part"
-        with self._folder() as folder:
-            descriptor = os.open(name, _CREATE, 0o600, dir_fd=folder)
-            try:
-                yield Draft(self.directory / name, descriptor)
-            finally:
-                os.close(descriptor)
-                with suppress(FileNotFoundError):
-                    os.unlink(name, dir_fd=folder)
+        with self.opened() as folder, drafts.made(folder, self.directory) as draft:
+            yield draft
 
-    def adopt(self, draft: Draft, stem: str) -> Dump:
-        """Give a finished draft the first free name of `{stem}.prof`, `{stem}-1.prof`, ..."""
+    def adopt(self, draft: Draft, stem: str, pid: int) -> Dump:
+        """Give a finished draft the first free name of `{stem}.prof`, `{stem}-1.prof`, ...
+
+        `pid` is the process that it is of.
+        """
         names = itertools.chain([f"{stem}.prof"], (f"{stem}-{n}.prof" for n in itertools.count(1)))
-        with self._folder() as folder:
-            name = next(name for name in names if _name_draft(draft.path.name, name, folder))
+        with self.opened() as folder:
+            name = next(name for name in names if drafts.name(folder, draft, name))
         status = os.fstat(draft.descriptor)
-        return Dump(name, status.st_size, status.st_mtime)
+        return Dump(name, status.st_size, status.st_mtime, pid)
 
     def find_view(self, name: str) -> BinaryIO | None:
         """Return the content of a view that was kept, if it still is; the caller closes it."""
-        with self._folder() as folder:
+        with self.opened() as folder:
             return kept_views.find(folder, name)
 
     def keep_view(self, draft: Draft, name: str, dumps: Iterable[str], keep_bytes: int) -> None:
@@ -179,58 +141,37 @@ class DumpFolder:
 
         Not if one of these was deleted meanwhile: then nothing may remain of it.
         """
-        with self._folder() as folder:
+        with self.opened() as folder:
             os.rename(draft.path.name, name, src_dir_fd=folder, dst_dir_fd=folder)
-            for dump in dumps:
-                if not _exists(dump, folder):
-                    kept_views.forget(folder, dump)
+            gone = [dump for dump in dumps if not _exists(dump, folder)]
+            kept_views.forget(folder, gone)
             kept_views.trim(folder, keep_bytes)
 
-    def trim(self, keep_dumps: int, keep_bytes: int, newest: str) -> list[str]:
-        """Delete the oldest dumps beyond `keep_dumps` or `keep_bytes`; return their names.
+    def trim(self, limits: Limits, newest: str) -> list[str]:
+        """Delete the oldest dumps beyond the `limits`; return the names of those deleted here.
 
-        Never the one called `newest`, and never one that is being read.
+        Never the one called `newest`, and never one that is being read. Several processes may do
+        this at the same time: what another one has deleted is gone for all of them.
         """
+        deleted: list[str] = []
+
+        def went(dump: Dump) -> bool:
+            return dump.name != newest and self._went(dump.name, folder, deleted)
+
         dumps = self.newest_first()
-        count, size, deleted = len(dumps), sum(dump.size for dump in dumps), []
-        for dump in reversed(dumps):
-            if count <= keep_dumps and size <= keep_bytes:
-                break
-            if dump.name != newest and self._delete_unread(dump.name):
-                deleted.append(dump.name)
-                count, size = count - 1, size - dump.size
+        with self.opened() as folder:
+            retention.trim(dumps, limits, went)
+            kept_views.forget(folder, deleted)
         return deleted
 
     def sweep(self) -> None:
         """Delete the drafts that a killed process left behind."""
-        with self._folder() as folder, os.scandir(folder) as entries:
-            for entry in entries:
-                if _DRAFT_NAME.fullmatch(entry.name) and _is_abandoned(entry):
-                    with suppress(OSError):
-                        os.unlink(entry.name, dir_fd=folder)
-
-    def _no_space(self, what: str) -> NoSpaceError:
-        disk = os.statvfs(self.directory)
-        return NoSpaceError(
-            f"No space for a {what} in {self.directory}: "
-            f"{disk.f_bavail * disk.f_frsize} bytes are free",
-            remedy="Delete dumps (DELETE /diagnostics/memory/dumps), or make room on that disk",
-        )
-
-    def _delete_unread(self, name: str) -> bool:
-        with self._folder() as folder, suppress(OSError, NotFoundError):
-            descriptor = _open_dump(name, folder)
-            try:
-                if _is_being_read(descriptor):
-                    return False
-                _unlink(name, folder)
-            finally:
-                os.close(descriptor)
-            return True
-        return False
+        with self.opened() as folder:
+            drafts.sweep(folder)
 
     @contextmanager
-    def _folder(self) -> Iterator[int]:
+    def opened(self) -> Iterator[int]:
+        """Open the folder; yields its descriptor. Raises `UnavailableError`."""
         try:
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
             descriptor = os.open(self.directory, flags)
@@ -246,6 +187,33 @@ class DumpFolder:
         finally:
             os.close(descriptor)
 
+    def _no_space(self, what: str) -> NoSpaceError:
+        disk = os.statvfs(self.directory)
+        return NoSpaceError(
+            f"No space for a {what} in {self.directory}: "
+            f"{disk.f_bavail * disk.f_frsize} bytes are free",
+            remedy="Delete dumps (DELETE /diagnostics/memory/dumps), or make room on that disk",
+        )
+
+    def _went(self, name: str, folder: int, deleted: list[str]) -> bool:
+        """Delete a dump that nobody reads; return whether it is gone, whoever deleted it."""
+        try:
+            descriptor = _open_dump(name, folder)
+        except (NotFoundError, OSError):
+            return not _exists(name, folder)
+        try:
+            if not _is_locked_for(fcntl.LOCK_EX, descriptor):
+                # Others read it, or one that deletes it as well has it for itself.
+                is_read = _is_locked_for(fcntl.LOCK_SH, descriptor)
+                return not is_read or not _exists(name, folder)
+            os.unlink(name, dir_fd=folder)
+            deleted.append(name)
+        except OSError:
+            return not _exists(name, folder)
+        finally:
+            os.close(descriptor)
+        return True
+
 
 def _exists(name: str, folder: int) -> bool:
     try:
@@ -255,33 +223,23 @@ def _exists(name: str, folder: int) -> bool:
     return True
 
 
-def _unlink(name: str, folder: int) -> None:
-    """Delete a dump and what was made of it."""
-    os.unlink(name, dir_fd=folder)
-    kept_views.forget(folder, name)
-
-
-def _dump_of(entry: os.DirEntry[str]) -> Dump | None:
-    if not _NAME.fullmatch(entry.name):
-        return None
+def _file(name: str, folder: int) -> os.stat_result:
+    descriptor = _open_dump(name, folder)
     try:
-        status = entry.stat(follow_symlinks=False)
-    except FileNotFoundError:  # deleted since the directory was read
-        return None
-    if not stat.S_ISREG(status.st_mode):
-        return None
-    return Dump(entry.name, status.st_size, status.st_mtime)
+        return os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _open_dump(name: str, folder: int) -> int:
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise BadRequestError(
             "This is no name of a dump",
             remedy="Take one from GET /diagnostics/memory/dumps",
             code="bad_dump_name",
         )
     with _translated(name):
-        descriptor = os.open(name, _READ, dir_fd=folder)
+        descriptor = os.open(name, READ, dir_fd=folder)
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return descriptor
     os.close(descriptor)
@@ -306,40 +264,12 @@ def _not_found(name: str) -> NotFoundError:
     )
 
 
-def _name_draft(draft: str, name: str, folder: int) -> bool:
-    """Return whether `draft` now has the name `name` too; False if that was taken."""
+def _is_locked_for(kind: int, descriptor: int) -> bool:
+    """Return whether a lock can be had; what another process holds may not allow it."""
     try:
-        os.link(draft, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        return _rename_draft(draft, name, folder)
-    return True
-
-
-def _rename_draft(draft: str, name: str, folder: int) -> bool:
-    # Without hard links: reserve the name, so that what the rename overwrites is our own.
-    try:
-        os.close(os.open(name, _CREATE, 0o600, dir_fd=folder))
-    except FileExistsError:
-        return False
-    os.rename(draft, name, src_dir_fd=folder, dst_dir_fd=folder)
-    return True
-
-
-def _is_abandoned(entry: os.DirEntry[str]) -> bool:
-    with suppress(FileNotFoundError):
-        return time.time() - entry.stat(follow_symlinks=False).st_mtime > _ABANDONED_AFTER_SECONDS
-    return False
-
-
-def _is_being_read(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
-        return True
-    except OSError:  # a file system without locks: the reader keeps its descriptor
         return False
-    return False
+    except OSError:  # a file system without locks: the reader keeps its descriptor
+        return True
+    return True

@@ -12,6 +12,8 @@ from endoscope_profiles import jemalloc_heap
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_MOST_DIGITS = 10  # of a process id; the kernel's have seven
+
 
 def preface(facts: Mapping[str, str]) -> bytes:
     """Return the lines: the program that `jeprof` shows, then `# key: value` for each fact."""
@@ -25,3 +27,9 @@ def resident_bytes() -> int | None:
     except (OSError, ValueError, IndexError):
         return None
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def pid_in(beginning: bytes) -> int | None:
+    """Return the process that a dump with these first bytes is of; None if it does not say."""
+    pid = jemalloc_heap.facts_in(beginning).get("pid", "")
+    return int(pid) if pid.isascii() and pid.isdigit() and len(pid) <= _MOST_DIGITS else None

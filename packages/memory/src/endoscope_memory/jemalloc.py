@@ -138,6 +138,15 @@ class Jemalloc:
         """
         self._write("prof.dump", ctypes.c_char_p(os.fsencode(path)))
 
+    @property
+    def allocated(self) -> int | None:
+        """How many bytes are handed out now, as `Statistics` has it."""
+        try:
+            self._write("epoch", ctypes.c_uint64(1))
+            return self._size("stats.allocated")
+        except MallctlError:
+            return None
+
     def statistics(self) -> Statistics | None:
         """Return the statistics as of now, or nothing from a build that keeps none."""
         try:

@@ -12,7 +12,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, BinaryIO, NamedTuple
 
@@ -24,9 +24,8 @@ _MOST = 1000
 _BLOCK_BYTES = 512  # what `st_blocks` counts
 
 
-def name_of(dump: str, sources: Iterable[BinaryIO], job: Mapping[str, Any]) -> str:
+def name_of(dump: str, files: Sequence[os.stat_result], job: Mapping[str, Any]) -> str:
     """Return the name of the view that `job` makes of these very files."""
-    files = [os.fstat(source.fileno()) for source in sources]
     identities = [(file.st_ino, file.st_mtime_ns, file.st_ctime_ns, file.st_size) for file in files]
     identity = json.dumps([identities, job], sort_keys=True).encode()
     of = "one" if len(files) == 1 else "several"
@@ -48,10 +47,10 @@ def find(folder: int, name: str) -> BinaryIO | None:
     return os.fdopen(descriptor, "rb")
 
 
-def forget(folder: int, dump: str) -> None:
-    """Delete all views of a dump, and all of several, as far as they can be."""
-    for view in _views(folder):
-        if view.dump == dump or view.of_several:
+def forget(folder: int, dumps: Collection[str]) -> None:
+    """Delete all views of dumps that are gone, and all of several, as far as they can be."""
+    for view in _views(folder) if dumps else ():
+        if view.dump in dumps or view.of_several:
             with suppress(OSError):
                 os.unlink(view.name, dir_fd=folder)
 

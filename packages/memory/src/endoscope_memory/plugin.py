@@ -16,7 +16,14 @@ from endoscope_memory.views import Views
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from endoscope import ArchiveMember, ManifestEntry, PluginContext, Problem, Route
+    from endoscope import (
+        ArchiveMember,
+        ManifestEntry,
+        PluginContext,
+        Problem,
+        ProcessFact,
+        Route,
+    )
 
 
 class MemoryPlugin(Plugin[MemorySettings]):
@@ -52,6 +59,10 @@ class MemoryPlugin(Plugin[MemorySettings]):
     @hookimpl
     def endoscope_routes(self) -> list[Route]:
         return routes(self._recorder, self._dumps, self._views)
+
+    @hookimpl
+    def endoscope_process_facts(self) -> list[ProcessFact]:
+        return self._recorder.process_facts()
 
     @hookimpl
     def endoscope_archive_members(self) -> list[ArchiveMember]:

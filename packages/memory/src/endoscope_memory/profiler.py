@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from endoscope import Severity
     from endoscope_memory.availability import Availability, Cost, Coverage
-    from endoscope_memory.dumps import Draft, DumpFolder
+    from endoscope_memory.drafts import Draft
+    from endoscope_memory.dumps import DumpFolder
     from endoscope_memory.settings import MemorySettings
     from endoscope_memory.wish import Wish
 
@@ -26,7 +27,7 @@ class Profiler(Protocol):
     """A heap profiler of this process. May be called from any thread.
 
     Where it is not available only `name`, `availability`, `active`, `coverage`, `cost`,
-    `sample_interval_bytes` and `allocator` may be asked for.
+    `sample_interval_bytes`, `live_bytes` and `allocator` may be asked for.
     """
 
     @property
@@ -71,6 +72,9 @@ class Profiler(Protocol):
 
         `scratch` is another empty file, to do with as it pleases. Raises `OSError`.
         """
+
+    def live_bytes(self) -> int | None:
+        """Return how much memory is in use, if that is known at once: no dump is taken for it."""
 
     def allocator(self) -> dict[str, int] | None:
         """Return the statistics of the process's allocator in bytes, if it has any."""

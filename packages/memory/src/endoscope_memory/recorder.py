@@ -8,13 +8,15 @@ import sys
 import threading
 import time
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from endoscope import BusyError, NotSupportedError, Problem
-from endoscope_memory import conversion, profiler
+from endoscope import BusyError, NotSupportedError, Problem, ProcessFact
+from endoscope_memory import conversion, profiler, runs
 from endoscope_memory.facts import resident_bytes
+from endoscope_memory.once import once
+from endoscope_memory.retention import Limits
+from endoscope_memory.runs import Run
 from endoscope_memory.times import rfc3339
 from endoscope_memory.wish import Wish
 
@@ -23,9 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from endoscope_memory.availability import Cost
-    from endoscope_memory.dumps import Draft, Dump, DumpFolder
+    from endoscope_memory.drafts import Draft
+    from endoscope_memory.dumps import DumpFolder
+    from endoscope_memory.listing import Dump
     from endoscope_memory.profiler import Choice, Profiler
     from endoscope_memory.settings import MemorySettings
+
+State = Literal["active", "inactive", "not_available"]
 
 _START = "POST /diagnostics/memory/start"
 
@@ -40,7 +46,7 @@ class Status:
     """
 
     profiling_active: bool
-    status: Literal["active", "inactive", "not_available"]
+    status: State
     platform: str
     heap_dumps_available: bool
     profiler: str | None
@@ -78,8 +84,7 @@ class Recorder:
         self._logger = logger
         self._switching = threading.Lock()
         self._dumping = threading.Lock()
-        self._started: float | None = None  # Unix seconds, if it was us who started it
-        self._since: float | None = None  # of the first start whose samples are still there
+        self._switched: Run | None = None  # None until it was switched from here
 
     def begin(self) -> None:
         """Start profiling if the settings say so, and tidy up after a killed process."""
@@ -92,7 +97,7 @@ class Recorder:
 
     def end(self) -> None:
         """Stop profiling if it was started from here. The samples stay."""
-        if self._started is not None:
+        if self._run.started is not None:
             self.stop()
 
     def start(self, wish: Wish = Wish()) -> None:  # noqa: B008  it is frozen
@@ -102,19 +107,20 @@ class Recorder:
         """
         one = self._available()
         with self._switching:
-            was_active = one.active
+            run, was_active = self._run, one.active
             one.start(wish)
-            if not was_active:
-                self._started = time.time()
-            if self._since is None or wish.discard:
-                self._since = time.time()
+            now = time.time()
+            started = run.started if was_active else now
+            since = now if run.since is None or wish.discard else run.since
+            self._remember(Run(started, since))
 
     def stop(self) -> None:
         """Switch profiling off; the samples stay. Raises `NotSupportedError`."""
         one = self._available()
         with self._switching:
+            run = self._run
             one.stop()
-            self._started = None
+            self._remember(replace(run, started=None))
 
     def dump(self) -> Recorded:
         """Take a dump and delete what retention no longer allows.
@@ -127,7 +133,7 @@ class Recorder:
             began = time.monotonic()
             stem = f"{self._service_name}_heap_dump_{int(time.time())}"
             with self._written(one) as (draft, samples):
-                dump = self._dumps.adopt(draft, stem)
+                dump = self._dumps.adopt(draft, stem, os.getpid())
             seconds = time.monotonic() - began
             self._trim(dump)
         return Recorded(dump, seconds, _notes(one, samples))
@@ -149,10 +155,10 @@ class Recorder:
     def status(self) -> Status:
         """Return the state at this moment; works without any profiler."""
         one, available = self._profiler, self._profiler.availability.available
-        active, started = one.active, self._started
+        active, started = one.active, self._run.started
         return Status(
             profiling_active=active,
-            status=("active" if active else "inactive") if available else "not_available",
+            status=self._state(),
             platform=sys.platform,
             heap_dumps_available=available,
             profiler=one.name if available else None,
@@ -165,11 +171,16 @@ class Recorder:
             problems=tuple(each for each in self.problems() if each.severity != "info"),
         )
 
+    def process_facts(self) -> list[ProcessFact]:
+        """Return what tells this process from its siblings. Takes a tenth of a millisecond."""
+        live_bytes, state = self._profiler.live_bytes(), self._state()
+        return [ProcessFact("live_bytes", live_bytes), ProcessFact("profiling", state)]
+
     def problems(self) -> tuple[Problem, ...]:
         """Return what stands in the profiler's way, and what does not."""
         return profiler.problems(self._choice.availability, self._settings)
 
-    @cached_property
+    @once
     def _choice(self) -> Choice:
         # Not in the constructor, which also runs outside of the host.
         return profiler.choose(self._settings, self._dumps)
@@ -177,6 +188,27 @@ class Recorder:
     @property
     def _profiler(self) -> Profiler:
         return self._choice.profiler
+
+    @property
+    def _run(self) -> Run:
+        """How profiling was switched, here or before this process was forked.
+
+        What is not active any more, though it was when this process was forked, did not survive
+        it, and neither did its samples.
+        """
+        if self._switched:
+            return self._switched
+        run = runs.inherited(self._profiler.name)
+        return run if run.started is None or self._profiler.active else Run()
+
+    def _remember(self, run: Run) -> None:
+        self._switched = run
+        runs.remember(self._profiler.name, run)
+
+    def _state(self) -> State:
+        if not self._profiler.availability.available:
+            return "not_available"
+        return "active" if self._profiler.active else "inactive"
 
     def _available(self) -> Profiler:
         obstacles = self._profiler.availability.obstacles
@@ -214,7 +246,7 @@ class Recorder:
     def _facts(self, one: Profiler) -> dict[str, str]:
         """Return what a reader of a dump must know, as of now."""
         now, resident = time.time(), resident_bytes()
-        interval, since = one.sample_interval_bytes, self._since
+        interval, since = one.sample_interval_bytes, self._run.since
         return {
             "service": self._service_name,
             "pid": str(os.getpid()),
@@ -228,8 +260,8 @@ class Recorder:
         }
 
     def _trim(self, newest: Dump) -> None:
-        limits = self._settings.keep_dumps, self._settings.keep_bytes
-        deleted = self._dumps.trim(*limits, newest=newest.name)
+        limits = Limits(self._settings.keep_dumps, self._settings.keep_bytes)
+        deleted = self._dumps.trim(limits, newest=newest.name)
         if deleted:
             self._logger.info("Deleted the oldest heap dumps: %s", ", ".join(deleted))
 

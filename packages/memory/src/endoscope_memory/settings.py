@@ -50,10 +50,12 @@ class MemorySettings(PluginSettings):
     """Whether to profile from the start of diagnostics on, without being asked."""
 
     keep_dumps: Annotated[int, Field(ge=1)] = 20
-    """How many dumps to keep; after each new one the oldest beyond it are deleted."""
+    """How many dumps of each process to keep; after each new one the oldest beyond it are deleted.
+    Of all processes together, ended ones included, there are never more than a thousand."""
 
     keep_bytes: Annotated[int, Field(ge=1)] = 2 * 1024**3
-    """How many bytes of dumps to keep in all; the oldest are deleted first, the newest never."""
+    """How many bytes of dumps to keep, of all processes together; the oldest are deleted first,
+    the newest never."""
 
     keep_view_bytes: Annotated[int, Field(ge=0)] = 256 * 1024**2
     """How many bytes of flame graphs and other views of dumps to keep beside them, for who asks

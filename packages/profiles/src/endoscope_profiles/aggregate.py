@@ -1,4 +1,4 @@
-"""How much memory functions, lines, files, packages and threads hold."""
+"""How much memory functions, lines, files, packages, threads and processes hold."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from endoscope_profiles import origin
 from endoscope_profiles.model import Frame, Profile, Sample
 
 NO_THREAD = Frame("[thread not recorded]")
+NO_PROCESS = Frame("[process not recorded]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,25 +52,34 @@ PLACES: Mapping[str, Callable[[Frame], Frame]] = {
 }
 """What a frame belongs to, by the word for it. A thread is none of one frame, see `aggregate`."""
 
+
+def _thread(outermost: Frame) -> Frame:
+    return Frame(name) if (name := origin.thread(outermost)) else NO_THREAD
+
+
+def _process(outermost: Frame) -> Frame:
+    return Frame(name) if (name := origin.process(outermost)) else NO_PROCESS
+
+
+_OWNERS: Mapping[str, Callable[[Frame], Frame]] = {"thread": _thread, "process": _process}
+
 BY = (*PLACES, "thread")
+PROCESS = "process"
+"""What else `aggregate` tells apart, in what `addition` made of several processes' profiles."""
 
 
 def aggregate(profile: Profile, by: str = "function") -> tuple[Row, ...]:
     """Return a row for every place, the one with the most bytes of its own first.
 
-    `by` is one of `BY`, else `ValueError` is raised. Threads are told apart where the profile was
-    read with them.
+    `by` is one of `BY` or `PROCESS`, else `ValueError` is raised. Threads are told apart where the
+    profile was read with them, processes where it was added up by them.
     """
-    if by not in BY:
-        raise ValueError(f"by={by!r} is none of {', '.join(BY)}")
-    places = _Places(PLACES.get(by, _thread))
+    if by not in (*PLACES, *_OWNERS):
+        raise ValueError(f"by={by!r} is none of {', '.join((*PLACES, *_OWNERS))}")
+    places = _Places(PLACES[by] if by in PLACES else _OWNERS[by])
     for number, sample in enumerate(profile.samples):
         places.add(number, sample.stack if by in PLACES else sample.stack[-1:])
     return tuple(sorted(places.rows(profile.samples), key=_rank))
-
-
-def _thread(outermost: Frame) -> Frame:
-    return Frame(name) if (name := origin.thread(outermost)) else NO_THREAD
 
 
 def _rank(row: Row) -> tuple[float, float, Frame]:

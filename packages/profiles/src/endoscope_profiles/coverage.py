@@ -14,7 +14,14 @@ from endoscope_profiles.amounts import count, size
 from endoscope_profiles.model import Profile
 from endoscope_profiles.printable import printable
 
+# What a profile says that was added up of several processes', beside the facts of one.
+PIDS = "pids"
+FIRST_TAKEN = "first_taken"
+LAST_SINCE = "last_profiling_since"
+
 EARLIER = "What was allocated before profiling began is not in it."
+
+_MOST_PIDS = 8  # that are listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +31,9 @@ class Coverage:
     Sizes are in bytes. `interval_bytes` is 1 if every block was recorded. `allocated_bytes` is
     what the allocator says is in use, `resident_bytes` what the process had in memory; None where
     the profiler did not say. `allocated_lacks` is what is live and the allocator does not know
-    of. `since` and `taken` are as the profiler wrote them, RFC 3339 UTC.
+    of. `since` and `taken` are as the profiler wrote them, RFC 3339 UTC. Of several processes that
+    were added up `pids` has the ids, `since` is when the first began to be profiled and
+    `last_since` when the last did, `first_taken` and `taken` the same of the dumps.
     """
 
     service: str | None
@@ -41,6 +50,9 @@ class Coverage:
     allocated_bytes: int | None
     allocated_lacks: str | None
     resident_bytes: int | None
+    pids: tuple[str, ...]
+    first_taken: str | None
+    last_since: str | None
 
     @property
     def of_resident(self) -> float | None:
@@ -71,6 +83,9 @@ def coverage(profile: Profile) -> Coverage:
         allocated_bytes=number_in(facts, "allocated_bytes"),
         allocated_lacks=_text(facts, "allocated_lacks"),
         resident_bytes=number_in(facts, "resident_bytes"),
+        pids=tuple(printable(facts.get(PIDS, "")).split()),
+        first_taken=_text(facts, FIRST_TAKEN),
+        last_since=_text(facts, LAST_SINCE),
     )
 
 
@@ -115,17 +130,25 @@ def how(covered: Coverage) -> str:
     """Return by whom, since when and how the process was profiled, in a sentence."""
     interval = covered.interval_bytes
     sampled = f"one sample per {interval} bytes" if interval > 1 else "every allocation"
+    last = f", the last one since {covered.last_since}," if covered.last_since else ""
     return (
-        f"Profiled since {covered.since or 'an unknown time'} by "
+        f"Profiled since {covered.since or 'an unknown time'}{last} by "
         f"{covered.profiler or 'an unknown profiler'}, {sampled}: "
         f"{covered.sees or 'native stacks'}."
     )
 
 
 def _who(covered: Coverage) -> str:
-    service = covered.service or "a process"
-    pid = f" (pid {covered.pid})" if covered.pid else ""
-    return f"Heap of {service}{pid} at {covered.taken or 'an unknown time'}."
+    taken = covered.taken or "an unknown time"
+    when = f"from {covered.first_taken} to {taken}" if covered.first_taken else f"at {taken}"
+    return f"Heap of {covered.service or 'a process'}{_which(covered)} {when}."
+
+
+def _which(covered: Coverage) -> str:
+    if not covered.pids:
+        return f" (pid {covered.pid})" if covered.pid else ""
+    listed = f" (pids {', '.join(covered.pids)})" if len(covered.pids) <= _MOST_PIDS else ""
+    return f", {len(covered.pids)} processes{listed} added up,"
 
 
 def how_much(covered: Coverage) -> str:

@@ -11,6 +11,9 @@ from endoscope_profiles.model import Frame
 THREAD = "[thread "
 """How the marker frame begins that stands outermost in the stack of a known thread."""
 
+PROCESS = "[process "
+"""The same of a process, where profiles of several were added up."""
+
 _INSTALLED = re.compile(r"(?:^|[/\\])(?:site|dist)-packages[/\\]([^/\\]+)")
 _STANDARD = re.compile(
     r"(?:^|[/\\])[Ll]ib(?:64)?[/\\](?:python3\.\d+t?[/\\])(?:lib-dynload[/\\])?([^/\\]+)"
@@ -74,6 +77,11 @@ def package(frame: Frame) -> str:
 def thread(frame: Frame) -> str:
     """Return the thread that an outermost frame stands for, empty if for none."""
     return frame.function[1:-1] if frame.function.startswith(THREAD) else ""
+
+
+def process(frame: Frame) -> str:
+    """Return the process that an outermost frame stands for, empty if for none."""
+    return frame.function[1:-1] if frame.function.startswith(PROCESS) else ""
 
 
 def _is_native(frame: Frame) -> bool:

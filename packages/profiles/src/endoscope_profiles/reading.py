@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from endoscope_profiles import compression, jemalloc_heap, limits, other_formats
-from endoscope_profiles.jemalloc_heap import NativeAddresses, NativeNames
+from endoscope_profiles.jemalloc_heap import Names, NativeAddresses, NativeNames
 from endoscope_profiles.model import Profile
 from endoscope_profiles.profile_error import NotExpectedError, ProfileError
 from endoscope_profiles.source import Source, pieces
@@ -23,7 +23,11 @@ _PPROF = re.compile(rb"(?s)[%b][\t\n\r -~]{0,62}[^\t\n\r -~]" % re.escape(_FIELD
 
 
 def read(
-    source: Source, *, threads: bool = False, native_names: NativeNames | None = None
+    source: Source,
+    *,
+    threads: bool = False,
+    native_names: NativeNames | None = None,
+    names: Names | None = None,
 ) -> Profile:
     """Return the profile that `source` holds. Raises `ProfileError`.
 
@@ -31,13 +35,13 @@ def read(
     bytes, as it is or compressed with gzip or zstd. A dump is read piece by piece, in memory of
     its different stacks; a pprof profile must be in memory as a whole.
 
-    `threads` and `native_names` are those of `jemalloc_heap.parse`, and are about dumps: a
-    pprof profile comes with its names, and its threads are not told apart.
+    `threads`, `native_names` and `names` are those of `jemalloc_heap.parse`, and are about dumps:
+    a pprof profile comes with its names, and its threads are not told apart.
     """
     beginning, text = _text(source)
     if _is_pprof(beginning):
         return _read_pprof(text)
-    return jemalloc_heap.parse(text, threads=threads, native_names=native_names)
+    return jemalloc_heap.parse(text, threads=threads, native_names=native_names, names=names)
 
 
 def native_addresses(source: Source) -> NativeAddresses:

@@ -7,10 +7,13 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
 from endoscope_profiles.model import Frame, Profile, Sample, merge
-from endoscope_profiles.origin import Origin, origin, thread
+from endoscope_profiles.origin import Origin, origin, process, thread
 
 HIDDEN = Frame("[hidden]")
 """Stands for a stack all frames of which are hidden."""
+
+SMALLER = Frame("[smaller stacks]")
+"""Stands for the stacks that are not told apart any more."""
 
 LIBRARY = frozenset({Origin.PACKAGE, Origin.STANDARD_LIBRARY})
 """Code that is not the application's own."""
@@ -49,6 +52,20 @@ def fold_recursion(profile: Profile) -> Profile:
     return _restacked(profile, _folded)
 
 
+def largest(profile: Profile, most: int) -> Profile:
+    """Return the `most` stacks that hold the most bytes, and all others as one.
+
+    Where outermost frames say of which thread or process stacks are, as one of each of these.
+    """
+    others = (
+        replace(sample, stack=(SMALLER, *filter(_is_owner, sample.stack[-1:])))
+        for sample in profile.samples[most:]
+    )
+    if len(profile.samples) <= most:
+        return profile
+    return replace(profile, samples=merge((*profile.samples[:most], *others)))
+
+
 def text(frame: Frame) -> str:
     """Return what a pattern is searched in: `function file:line`, without what is not known."""
     return f"{frame.function} {frame.where}" if frame.where else frame.function
@@ -72,10 +89,15 @@ def _kept(profile: Profile, keeps: Callable[[Stack], bool]) -> Profile:
 
 def _without(profile: Profile, hides: Callable[[Frame], bool]) -> Profile:
     def visible(stack: Stack) -> Stack:
-        kept = tuple(frame for frame in stack if not hides(frame) or thread(frame))
-        return kept if kept and not thread(kept[0]) else (HIDDEN, *kept)
+        kept = tuple(frame for frame in stack if not hides(frame) or _is_owner(frame))
+        return kept if kept and not _is_owner(kept[0]) else (HIDDEN, *kept)
 
     return _restacked(profile, visible)
+
+
+def _is_owner(frame: Frame) -> bool:
+    """Return whether a frame is no code, but says whose the stack is."""
+    return bool(thread(frame) or process(frame))
 
 
 def _restacked(profile: Profile, change: Callable[[Stack], Stack]) -> Profile:

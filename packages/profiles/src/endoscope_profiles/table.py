@@ -43,7 +43,8 @@ def lines(  # noqa: PLR0913  the options of one view
 
 def _title(by: str, objects: bool, limit: int, in_all: int) -> str:
     what = "blocks" if objects else "bytes"
-    which = f"The {limit} {by}s" if limit < in_all else f"All {by}s"
+    places = f"{by}es" if by.endswith("s") else f"{by}s"
+    which = f"The {limit} {places}" if limit < in_all else f"All {places}"
     return f"{which} of {in_all} by the {what} that they allocated themselves:"
 
 

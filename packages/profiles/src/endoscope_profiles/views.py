@@ -51,10 +51,10 @@ class ViewError(ValueError):
 class View:
     """What is to be shown of a profile, and how.
 
-    `format` is one of `FORMATS`, or for growth of `GROWTH_FORMATS`. `by` (one of
-    `aggregate.BY`, for growth also `stack`), `limit` (rows) and `objects` (blocks instead of
-    bytes) are for those formats that heed them; folded stacks have lines `by` line. The rest says
-    which stacks and frames are left out, see `selection`.
+    `format` is one of `FORMATS`, for growth of `GROWTH_FORMATS`, or of those in `process_views`.
+    `by` (of `aggregate.BY`, or what a kind of view has beside these), `limit` (rows) and
+    `objects` (blocks instead of bytes) are for those formats that heed them; folded stacks have
+    lines `by` line. The rest says which stacks and frames are left out, see `selection`.
     """
 
     format: str = "top"
@@ -75,18 +75,22 @@ class View:
         does not heed.
         """
         made = choice("format", FORMATS, options)
-        return cls._parsed(options, made, BY, FORMATS[made].heeds)
+        return cls.parsed(options, made, BY, FORMATS[made].heeds)
 
     @classmethod
     def parse_growth(cls, options: Mapping[str, str]) -> View:
         """Return the view of the growth over several profiles that is meant, as `parse` does."""
         made = choice("format", GROWTH_FORMATS, options)
-        return cls._parsed(options, made, ("stack", *BY), GROWTH_FORMATS[made].heeds)
+        return cls.parsed(options, made, ("stack", *BY), GROWTH_FORMATS[made].heeds)
 
     @classmethod
-    def _parsed(
+    def parsed(
         cls, options: Mapping[str, str], made: str, by: Collection[str], heeds: Collection[str]
     ) -> View:
+        """Return the view in the format `made` that is meant, as `parse` does.
+
+        `by` are its choices for that, the first if none was made; `heeds` what the format heeds.
+        """
         _check_heeded(options, made, heeds)
         return cls(
             format=made,

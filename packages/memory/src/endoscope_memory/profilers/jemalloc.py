@@ -11,13 +11,13 @@ import errno
 import os
 import sys
 from dataclasses import asdict, replace
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from endoscope import BusyError, NotSupportedError
 from endoscope_memory import heap_v2, jemalloc, malloc_conf, native, process
 from endoscope_memory.availability import Availability, Cost, Coverage, Reason
 from endoscope_memory.facts import preface
+from endoscope_memory.once import once
 from endoscope_memory.preload import install_command
 from endoscope_memory.profilers.sampler import (
     is_sampling,
@@ -29,7 +29,7 @@ from endoscope_memory.profilers.sampler import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from endoscope_memory.dumps import Draft
+    from endoscope_memory.drafts import Draft
     from endoscope_memory.heap_v2 import HeapFile
     from endoscope_memory.jemalloc import Jemalloc
     from endoscope_memory.settings import MemorySettings
@@ -56,7 +56,7 @@ class JemallocProfiler:
         self._settings = settings
         self._sampler_refused = ""  # why small objects are not sampled, though they could be
 
-    @cached_property
+    @once
     def _jemalloc(self) -> Jemalloc | None:
         return jemalloc.loaded()
 
@@ -139,14 +139,26 @@ class JemallocProfiler:
         lines, lg_interval = preface(facts), self._lg_interval
         return native.part.write_dump(draft.descriptor, lines, lg_interval, described)
 
+    def live_bytes(self) -> int | None:
+        """Return what jemalloc has handed out, and an estimate of what never reaches malloc.
+
+        The latter is what the sampler has seen since it was started; each of its samples stands
+        for an interval of small blocks, the present one.
+        """
+        allocated = self._jemalloc.allocated if self._jemalloc else None
+        if allocated is None or not self._sampler_is_needed:
+            return allocated
+        facts = native.part.sampler_facts()
+        return allocated + (facts["live"] << facts["lg_interval"])
+
     def allocator(self) -> dict[str, int] | None:
         """Return the allocator's statistics in bytes; None without a jemalloc."""
         statistics = self._jemalloc.statistics() if self._jemalloc else None
         return asdict(statistics) if statistics else None
 
-    @cached_property
+    @once
     def _settled(self) -> Availability:
-        """What was settled when the process started."""
+        """Find out what was settled when the process started."""
         found, environment = self._jemalloc, process.initial_environment()
         obstacle = _obstacle(found, environment)
         if obstacle or not found:
@@ -181,7 +193,7 @@ class JemallocProfiler:
             caveats = (*caveats, _NO_C_STACKS_OF_GREENLETS)
         return caveats
 
-    @cached_property
+    @once
     def _sampler_is_needed(self) -> bool:
         return not process.small_objects_reach_malloc() and not native.obstacle()
 

@@ -27,7 +27,7 @@ from endoscope_profiles import Frame
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from endoscope_memory.dumps import Draft
+    from endoscope_memory.drafts import Draft
     from endoscope_memory.wish import Wish
 
 _READ_SECONDS = 50  # a request has 60
@@ -101,6 +101,9 @@ class MemrayProfiler:
         records = [] if self._capture is None else _read_elsewhere(self._capture)
         named = {"memray_capture": self._capture.name} if self._capture else {}
         return write_exact(draft, records, {**facts, **named})
+
+    def live_bytes(self) -> None:
+        """Return nothing: only reading the whole capture would tell."""
 
     def allocator(self) -> None:
         """Return nothing: memray keeps no statistics."""

@@ -12,7 +12,7 @@ from endoscope_memory.facts import preface
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from endoscope_memory.dumps import Draft
+    from endoscope_memory.drafts import Draft
     from endoscope_memory.settings import MemorySettings
     from endoscope_memory.wish import Wish
 
@@ -86,6 +86,9 @@ class SamplerProfiler:
         """Write the samples to `draft`; returns their number. Raises `OSError`."""
         lines = preface({**facts, **lost_samples()})
         return native.part.write_dump(draft.descriptor, lines, self._lg_interval, None)
+
+    def live_bytes(self) -> None:
+        """Return nothing: the samples are counted, and not how large their blocks are."""
 
     def allocator(self) -> None:
         """Return nothing: Python's allocators keep no statistics."""

@@ -15,7 +15,7 @@ from endoscope_profiles import Frame, jemalloc_heap
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from endoscope_memory.dumps import Draft
+    from endoscope_memory.drafts import Draft
     from endoscope_memory.settings import MemorySettings
     from endoscope_memory.wish import Wish
 
@@ -89,6 +89,10 @@ class TracemallocProfiler:
         """Write what is live to `draft`; returns the number of blocks. Raises `OSError`."""
         records = _records() if tracemalloc.is_tracing() else self._kept
         return write_exact(draft, records, facts)
+
+    def live_bytes(self) -> int | None:
+        """Return the bytes that are traced; None while none are."""
+        return tracemalloc.get_traced_memory()[0] if tracemalloc.is_tracing() else None
 
     def allocator(self) -> None:
         """Return nothing: it traces Python's memory only, which has no statistics."""

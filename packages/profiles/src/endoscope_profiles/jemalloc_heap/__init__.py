@@ -34,14 +34,17 @@ from endoscope_profiles.jemalloc_heap.reader import (
     native_addresses,
     parse,
 )
+from endoscope_profiles.jemalloc_heap.symbol_block import Names, facts_in
 from endoscope_profiles.jemalloc_heap.writer import CHUNK_BYTES, preface, write
 
 __all__ = [
     "CHUNK_BYTES",
     "NO_STACK",
     "MappedFile",
+    "Names",
     "NativeAddresses",
     "NativeNames",
+    "facts_in",
     "native_addresses",
     "parse",
     "preface",

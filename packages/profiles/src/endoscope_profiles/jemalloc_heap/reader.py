@@ -13,6 +13,7 @@ from endoscope_profiles.jemalloc_heap.lines import Lines
 from endoscope_profiles.jemalloc_heap.mapped_files import MappedFile
 from endoscope_profiles.jemalloc_heap.records import Records
 from endoscope_profiles.jemalloc_heap.sampling import Sampling
+from endoscope_profiles.jemalloc_heap.symbol_block import Names
 from endoscope_profiles.jemalloc_heap.threads import Threads
 from endoscope_profiles.model import Frame, Profile, merge
 from endoscope_profiles.source import Source
@@ -25,7 +26,11 @@ NativeNames = Mapping[int, tuple[Frame, ...]]
 
 
 def parse(
-    source: Source, *, threads: bool = False, native_names: NativeNames | None = None
+    source: Source,
+    *,
+    threads: bool = False,
+    native_names: NativeNames | None = None,
+    names: Names | None = None,
 ) -> Profile:
     """Return the profile that a dump holds, its numbers unsampled. Raises `ProfileError`.
 
@@ -37,9 +42,11 @@ def parse(
     nothing any more are left out. With `threads`, each thread's part of a stack is a sample of
     its own, whose outermost frame is a marker such as `[thread 3 worker]`. `native_names` gives
     the frames of native code, innermost first, several where calls were inlined, by the
-    addresses that `native_addresses` returned; they come before the names in the dump.
+    addresses that `native_addresses` returned; they come before the names in the dump. `names`
+    are those of dumps that were read before, where several are of one program.
     """
-    dump = _Dump(source, Threads() if threads else None, native_names or {})
+    names = Names() if names is None else names
+    dump = _Dump(source, Threads() if threads else None, native_names or {}, names)
     samples = merge(dump.records.samples())
     dump.expect_end()
     dump.lines.finish()
@@ -64,7 +71,7 @@ def native_addresses(source: Source) -> NativeAddresses:
 
     For a first pass over a dump; what they are called goes to `parse` as `native_names`.
     """
-    dump = _Dump(source, None, {})
+    dump = _Dump(source, None, {}, Names())
     for _ in dump.records.samples():
         pass
     dump.expect_end()
@@ -76,9 +83,11 @@ def native_addresses(source: Source) -> NativeAddresses:
 class _Dump:
     """A dump that has been read as far as its first row."""
 
-    def __init__(self, source: Source, threads: Threads | None, native_names: NativeNames) -> None:
+    def __init__(
+        self, source: Source, threads: Threads | None, native_names: NativeNames, names: Names
+    ) -> None:
         self.lines = Lines(source)
-        self.symbols = symbol_block.read(self.lines)
+        self.symbols = symbol_block.read(self.lines, names)
         interval = self.lines.expect(_INTERVAL, "'heap_v2/' and the sample interval")
         self.interval = int(interval[1])
         if self.interval > limits.AMOUNT:
