@@ -217,7 +217,7 @@ def test_facts_of_plugins_are_in_both_manifests(export, core):
     assert b"\nmemory: heap\n  in_use  5\n" in files["manifest.txt"]
     document = export.manifest()
     assert document["entries"] == [
-        {"plugin": "memory", "section": "heap", "name": "in_use", "value": 5}
+        {"plugin": "memory", "section": "heap", "name": "in_use", "value": 5, "process": None}
     ]
     assert failures(document, "plugin", "code") == [("memory", "wrong_type")]
 

@@ -15,6 +15,7 @@ from endoscope_export.manifest import (
     Manifest,
     MemberRow,
     PluginRow,
+    ProcessRow,
     entry_row,
     rfc3339,
 )
@@ -39,17 +40,21 @@ FULL = Manifest(
             timed_out=True,
         ),
     ),
-    entries=(EntryRow("memory", "heap", "active", True),),
+    entries=(EntryRow("memory", "heap", "active", True, 8),),
     members=(
         MemberRow(
             "memory/\udcff", 3, "0" * 64, None, "memory", "memory", 0.5, False, "text", {"key": 2}
         ),
     ),
-    failures=(FailureRow("memory", "memory/x", "vanished", "gone"),),
+    failures=(
+        FailureRow("memory", "memory/x", "vanished", "gone", 8),
+        FailureRow("export", None, "process_failed", "it has ended", 9),
+    ),
     left_out=(
         LeftOut("router-binary", "export", "binary"),
         LeftOut("memory/old.prof", "memory", "memory", "older"),
     ),
+    processes=(ProcessRow(8, 1_700_000_001.0), ProcessRow(9, 1_700_000_002.0)),
 )
 
 
@@ -77,6 +82,29 @@ def test_the_json_holds_the_facts():
     assert document["left_out"][1]["reason"] == "older"
     assert document["members"][0]["path"] == "memory/\udcff"
     assert document["plugins"][0]["timed_out"] is True
+
+
+def test_what_is_of_each_process_is_counted():
+    document = json.loads(manifest.as_json(FULL))
+    assert document["processes"] == [
+        {"pid": 8, "process_started": "2023-11-14T22:13:21Z", "members": 0, "failures": 1},
+        {"pid": 9, "process_started": "2023-11-14T22:13:22Z", "members": 0, "failures": 1},
+    ]
+    assert [row["process"] for row in document["failures"]] == [8, 9]
+    assert document["members"][0]["process"] is None
+
+
+@pytest.mark.parametrize(
+    ("row", "what"),
+    [
+        (FailureRow("memory", "memory/x", "vanished", "", 8), "memory/x"),
+        (FailureRow("memory", None, "hook_failed", ""), "plugin memory"),
+        (FailureRow("memory", None, "hook_failed", "", 8), "plugin memory of process 8"),
+        (FailureRow("export", None, "process_failed", "", 8), "process 8"),
+    ],
+)
+def test_what_has_failed_is_a_file_a_plugin_or_a_process(row, what):
+    assert row.what == what
 
 
 def test_the_json_is_ascii_whatever_the_names():

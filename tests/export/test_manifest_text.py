@@ -12,6 +12,7 @@ from endoscope_export.manifest import (
     Manifest,
     MemberRow,
     PluginRow,
+    ProcessRow,
 )
 from endoscope_export.selection import Selection
 
@@ -71,6 +72,33 @@ def test_entries_stand_under_their_plugin_and_section():
     shown = text(entries=entries)
     assert "\nmemory\n  active  yes\n" in shown
     assert "\nmemory: heap\n  in use  5\n  note    -\n" in shown
+
+
+def test_an_archive_of_many_processes_is_shown_by_process():
+    shown = text(
+        processes=(ProcessRow(7, 1_700_000_000.0), ProcessRow(12, 1_700_000_001.0)),
+        members=(replace(ROW, path="processes/12/memory/a", process=12),),
+        entries=(
+            EntryRow("memory", "memory", "active", True, 7),
+            EntryRow("memory", "memory", "active", False, 12),
+        ),
+        failures=(
+            FailureRow("export", None, "process_failed", "it has ended", 7),
+            FailureRow("slow", None, "timed_out", "late", 12),
+        ),
+    )
+    assert "  process id        7 (made this archive)\n  process up" in shown
+    assert "  processes         2\n" in shown
+    assert (
+        "\nProcesses\n"
+        "  pid  started               files  failed\n"
+        "  7    2023-11-14T22:13:20Z  0      1\n"
+        "  12   2023-11-14T22:13:21Z  1      1\n"
+    ) in shown
+    assert "\nprocess 7, memory\n  active  yes\n" in shown
+    assert "\nprocess 12, memory\n  active  no\n" in shown
+    assert "  process 7                  process_failed  it has ended\n" in shown
+    assert "  plugin slow of process 12  timed_out       late\n" in shown
 
 
 def test_files_failures_and_what_was_not_asked_for_are_listed():

@@ -8,10 +8,12 @@ import pytest
 
 from endoscope_export.bundle import EXPORT, PlannedMember, Stage
 from endoscope_export.content import ContentError
+from endoscope_export.contributor import Contributor
 from endoscope_export.limits import Allowance, Limits
 from endoscope_export.masking import Masking
 from endoscope_export.pieces import Pause
 from endoscope_export.preparation import OlderError, Preparation
+from endoscope_export.processes import Processes
 from endoscope_export.redaction import Rules
 
 NOW = 1_700_000_000
@@ -19,11 +21,11 @@ PLENTY = Limits(30, 600)
 
 
 @pytest.fixture
-def prepare(core, tmp_path):
+def prepare(core, host, tmp_path):
     def run(source, *, plugin="memory", verbatim=False, since=None, limits=PLENTY, spent=0):
         masking = Masking(Rules.of([], {}), tmp_path)
-        allowance = Allowance(limits, {plugin: spent}, time.monotonic())
-        preparation = Preparation(masking, allowance, core, since)
+        allowance = Allowance(limits, {Contributor(plugin): spent}, time.monotonic())
+        preparation = Preparation(masking, allowance, Processes(core, host), since)
         member = PlannedMember("memory/x", source, "memory", plugin, Stage.FILE, verbatim)
         steps = preparation.prepare(member)
         while True:
@@ -113,7 +115,7 @@ def test_what_cannot_be_read_is_told(prepare, file):
 
 
 def test_a_client_who_leaves_while_a_callable_hangs_is_noticed_and_what_comes_late_is_closed(
-    core, file, tmp_path
+    core, host, file, tmp_path
 ):
     gate, closed = threading.Event(), threading.Event()
     before = descriptors()
@@ -135,7 +137,7 @@ def test_a_client_who_leaves_while_a_callable_hangs_is_noticed_and_what_comes_la
 
     masking = Masking(Rules.of([], {}), tmp_path)
     allowance = Allowance(PLENTY, {}, time.monotonic())
-    steps = Preparation(masking, allowance, core, None).prepare(
+    steps = Preparation(masking, allowance, Processes(core, host), None).prepare(
         PlannedMember("memory/x", hang, "memory", "memory", Stage.CALLED)
     )
     assert isinstance(next(steps), Pause)

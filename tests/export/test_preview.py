@@ -35,6 +35,7 @@ def test_it_tells_what_would_be_there_how_large_and_what_would_be_masked(export,
         "content": "binary",
         "redactions": {},
         "truncated": False,
+        "process": None,
     }
     assert document["redactions"] == {"key": 3}
     assert document["bytes"] == sum(row["bytes"] for row in members.values())
@@ -86,6 +87,23 @@ def test_it_takes_a_turn_and_gives_it_back(export):
     running.chunks.close()
     preview(export)
     preview(export)
+
+
+def test_of_all_processes_it_tells_whose_each_is(export, core, other):
+    core.contributed["memory"] = [ArchiveMember("status.json", b"{}", "memory")]
+    eighth = other(8, {"memory": [ArchiveMember("status.json", b"{ }", "memory")]})
+    other(9, answers=0)
+    document = preview(export, every_process=True, only="memory")
+    assert [(row["path"], row["process"]) for row in document["members"]] == [
+        ("processes/4711/memory/status.json", 4711),
+        ("processes/8/memory/status.json", 8),
+    ]
+    assert [(row["code"], row["process"]) for row in document["failures"]] == [
+        ("process_failed", 9)
+    ]
+    counts = [(row["pid"], row["members"], row["failures"]) for row in document["processes"]]
+    assert counts == [(8, 1, 0), (9, 0, 1), (4711, 1, 0)]
+    assert eighth.closed == 1
 
 
 def test_mistakes_are_told(export):

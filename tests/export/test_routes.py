@@ -5,12 +5,13 @@ import threading
 
 import pytest
 
-from endoscope import Access, ArchiveMember, BadRequestError, BusyError
+from endoscope import Access, ArchiveMember, BadRequestError, BusyError, Reach
 
 
 def test_one_route_that_only_looks(export):
     (route,) = export.plugin.endoscope_routes()
     assert (route.method, route.path, route.access) == ("GET", "", Access.READ)
+    assert route.reach is Reach.GATHERED
     choices = {parameter.name: parameter.choices for parameter in route.parameters}
     assert choices == {
         "only": (),

@@ -189,9 +189,18 @@ def run():
 class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         server = self.server
+        if self.path == "/diagnostics/processes":
+            self.processes()
+            return
         server.asked.append((self.path, self.headers.get("Authorization")))
         turn = min(len(server.asked), len(server.behaviours)) - 1
         getattr(self, server.behaviours[turn])()
+
+    def processes(self):
+        if self.server.processes is None:
+            self.refuse(404, "not_found")
+        else:
+            self.answer(self.server.processes)
 
     def whole(self):
         self.answer(self.server.content)
@@ -249,13 +258,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def service(build):
-    """Start a service that behaves in each of these ways in turn, and then on in the last."""
+    """Start a service that behaves in each of these ways in turn, and then on in the last.
+
+    `processes` is what it answers who asks for them; if None, that it knows no such thing.
+    """
     started = []
 
-    def start(*behaviours, file_name="shop-diagnostics-1.tar.gz"):
+    def start(*behaviours, file_name="shop-diagnostics-1.tar.gz", processes=None):
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         server.daemon_threads = True
         server.behaviours, server.file_name, server.asked = behaviours, file_name, []
+        server.processes = processes
         server.content = build.gzip(build.archive())
         server.released = threading.Event()
         server.url = f"http://127.0.0.1:{server.server_port}"

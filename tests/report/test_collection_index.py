@@ -9,6 +9,7 @@ CAME = Row(
     service_name="shop\x1b[2J",
     service_version="2",
     pid=7,
+    processes=3,
     path="a-1-x.tar.gz",
     bytes=1500,
     sha256="ab" * 32,
@@ -41,7 +42,7 @@ def test_text_is_for_people_and_for_sha256sum(tmp_path):
     collection_index.write(tmp_path, [CAME, FAILED], {})
     text = (tmp_path / "index.txt").read_text()
     assert text.startswith("1 of 2 archives came whole")
-    assert "shop\\u001b[2J 2" in text
+    assert "shop\\u001b[2J 2          3  1,500" in text
     assert "http://b:1  Connection refused  Start it." in text
     command = "grep -E '^[0-9a-f]{64}  ' index.txt | sha256sum -c"
     done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, check=False)  # noqa: S602

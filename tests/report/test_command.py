@@ -140,6 +140,48 @@ def test_dumps_of_several_processes_are_added_up(tmp_path, monkeypatch):
     assert functions(made("7.prof", "8.prof"))["leak"] == "2.0 kB"
 
 
+@pytest.fixture
+def of_many(archive):
+    """Write an archive with two dumps of each of four processes, one of which leaks."""
+    held = {"7": 1000, "8": 1100, "9": 900_000, "10": 1050}
+    members = {
+        f"memory/shop_heap_dump_{1000 * round_ + number}.prof": dump_of(
+            10 * round_, pid=pid, leak=round_ * leak, cache=70_000
+        )
+        for round_ in (1, 2)
+        for number, (pid, leak) in enumerate(held.items())
+    }
+    return archive((), **members)
+
+
+def test_of_an_archive_of_many_processes_the_outlier_and_the_sum_are_shown(of_many):
+    table, _, merged = made(of_many).partition("\n\nHeap of shop, 4 processes (pids 7, 8, 9, 10)")
+    assert "Process 9 has 970.0 kB live" not in table  # that is its earlier dump
+    assert "Process 9 has 1.9 MB live, where its siblings' median is 72.1 kB." in table
+    assert "+1.8 MB       0 B  leak /srv/leak.py" in table
+    assert functions(merged) == {"leak": "1.8 MB", "cache": "280.0 kB", "main": "0 B"}
+
+
+def test_what_is_asked_for_comes_alone(of_many):
+    assert functions(made(of_many, "-n", "5"))["leak"] == "1.8 MB"
+    assert "stands out" not in made(of_many, "-n", "5")
+    folded = made(of_many, "-f", "folded", "--by", "process", "--focus", "leak")
+    assert "[process 9];main;leak 1800000" in folded
+    told = json.loads(made("--outliers", of_many, "-f", "json"))
+    assert [each["pid"] for each in told["outliers"]] == [9]
+    assert len(told["processes"]) == 4
+
+
+def test_one_dump_of_an_archive_of_many_is_of_one_process(of_many):
+    out = made(f"{of_many}:shop_heap_dump_1000.prof")
+    assert functions(out) == {"cache": "70.0 kB", "leak": "1.0 kB", "main": "0 B"}
+
+
+def test_growth_is_that_of_one_process(of_many):
+    told = json.loads(made("--growth", of_many, "-f", "json"))
+    assert len(told["dumps"]) == 2
+
+
 def test_processes_of_one_number_in_two_containers_are_two(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for since in ("2026-11-24T00:00:00Z", "2026-11-24T00:00:01Z"):
@@ -174,7 +216,10 @@ def test_two_dumps_of_one_process_are_not_added_up(dumps):
         (["x.prof", "--focus", "("], "no regular expression"),
         (["x.prof", "-f", "json"], "--growth"),
         (["--growth", "x.prof", "-f", "pprof"], "Give one of"),
-        (["--growth", "x.prof", "--diff", "y.prof"], "leave --diff out"),
+        (["--growth", "x.prof", "--diff", "y.prof"], "leave --diff and --outliers out"),
+        (["--growth", "x.prof", "--outliers"], "leave --diff and --outliers out"),
+        (["--outliers", "x.prof", "--diff", "y.prof"], "leave --diff out"),
+        (["--outliers", "x.prof", "-f", "pprof"], "for --growth, for --outliers, or for neither"),
         (["x.prof", "--by", "stack"], "Give one of"),
         (["x.prof", "-n", "0"], "from 1 to"),
         (["x.prof", "-f", "pprof", "--by", "line"], "heeds no by"),

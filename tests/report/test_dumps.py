@@ -5,6 +5,7 @@ import pytest
 
 from endoscope.errors import EndoscopeError
 from endoscope_report.dumps import Dumps
+from made import dump_of
 
 
 class Service:
@@ -29,7 +30,7 @@ def found():
 
 
 def test_a_file(found, dumps):
-    (dump,) = found().all(dumps[1])
+    (dump,) = found().of_one_process(dumps[1])
     assert (dump.name, dump.archive) == (dumps[1], None)
     assert dump.content.read() == pathlib.Path(dumps[1]).read_bytes()
 
@@ -37,14 +38,48 @@ def test_a_file(found, dumps):
 def test_an_archive_means_its_newest_dump_or_all(found, archive, dumps):
     name = archive()
     assert found().newest(name).name == dumps[2]
-    assert [dump.name for dump in found().all(name)] == dumps
+    assert [dump.name for dump in found().of_one_process(name)] == dumps
     assert found().newest(f"{name}:{dumps[0]}").name == dumps[0]
+
+
+def test_of_several_processes_one_of_each_or_those_of_the_newest(found, archive):
+    taken = [("7", 0), ("8", 1), ("7", 2), ("9", 3)]
+    members = {
+        f"memory/shop_heap_dump_{minute}.prof": dump_of(minute, pid=pid, leak=1000)
+        for pid, minute in taken
+    }
+    name = archive((), **members)
+    assert [dump.name for dump in found().beside(name)] == [
+        f"shop_heap_dump_{minute}.prof" for minute in (1, 2, 3)
+    ]
+    assert [dump.name for dump in found().of_one_process(name)] == ["shop_heap_dump_3.prof"]
+
+
+def test_of_a_service_those_of_one_process(found, monkeypatch):
+    contents = {"c.prof": dump_of(2, "7", leak=1), "b.prof": dump_of(1, "8", leak=1)}
+    contents["a.prof"] = dump_of(0, "7", leak=1)
+
+    class Shop(Service):
+        def save(self, path, output):
+            output.write_bytes(contents[path.rpartition("/")[2]])
+            return output
+
+    with ExitStack() as opened:
+        dumps = Dumps(lambda: Shop([*contents]), opened).all_of_service()
+        assert [dump.name for dump in dumps] == ["a.prof", "c.prof"]
+
+
+def test_more_dumps_than_can_be_open_are_told(found, archive, monkeypatch):
+    monkeypatch.setattr("endoscope_report.dumps._MOST_DUMPS", 2)
+    with pytest.raises(EndoscopeError, match="more than 2 heap dumps"):
+        found().of_one_process(archive())
+    assert len(found().beside(archive())) == 1
 
 
 def test_dumps_of_one_second_are_in_their_order(found, archive):
     names = ["x_heap_dump_9.prof", "x_heap_dump_9-1.prof", "x_heap_dump_9-10.prof"]
     name = archive((), **{f"memory/{each}": b"x" for each in reversed(names)})
-    assert [dump.name for dump in found().all(name)] == names
+    assert [dump.name for dump in found().of_one_process(name)] == names
 
 
 def test_an_archive_is_unpacked_once(found, archive, dumps):
@@ -74,7 +109,7 @@ def test_what_is_not_there_says_so(found, archive):
         ("latest", "there is no heap dump"),
     ]:
         with pytest.raises(EndoscopeError, match=said) as caught:
-            found().all(what)
+            found().of_one_process(what)
         assert caught.value.remedy
 
 

@@ -47,6 +47,20 @@ def test_an_archive_is_written_and_verified(fetched, service):
     assert moved[-1] == (len(content), len(content))
 
 
+def test_of_a_service_of_several_processes_all_are_asked_for(fetched, service):
+    shop = service("busy", "whole", processes=b'[{"pid": 7}, {"pid": 8}]')
+    row = fetched(shop.url, query={"only": "memory"})
+    assert [path for path, _ in shop.asked] == ["/diagnostics/export?only=memory&process=all"] * 2
+    assert (row.error, row.processes) == (None, 1)
+
+
+def test_how_many_processes_it_is_of_is_what_its_manifest_says(fetched, service, build):
+    shop = service("whole")
+    processes = [{"pid": pid, "process_started": "2026-11-24T00:00:00Z"} for pid in (7, 8)]
+    shop.content = build.gzip(build.archive(processes=processes))
+    assert fetched(shop.url).processes == 2
+
+
 @pytest.mark.parametrize("first", ["busy", "unavailable", "breaks_off"])
 def test_what_may_pass_is_tried_again(fetched, service, first):
     shop = service(first, first, "whole")

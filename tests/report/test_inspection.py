@@ -77,6 +77,34 @@ def test_what_plugins_tell(told):
     assert [row[3] for row in told(entries=entries)["What plugins tell"]] == ["-", "yes", "3", "x"]
 
 
+def test_what_each_process_has(told, build):
+    rows = build.manifest(build.FILES)["members"]
+    rows[1] |= {"process": 8}
+    rows[2] |= {"process": 8}
+    failure = {"plugin": "export", "path": None, "code": "process_failed", "message": "ended"}
+    entry = {"plugin": "memory", "section": "memory", "name": "dumps", "value": 3, "process": 8}
+    sections = told(
+        members=rows,
+        failures=[failure | {"process": 9}],
+        entries=[entry],
+        processes=[{"pid": pid, "process_started": "2026-11-24T00:00:00Z"} for pid in (8, 9)],
+    )
+    assert sections["Processes"] == [
+        ("8", "2026-11-24T00:00:00Z", "2", "1,880", "0", "memory 1, shop-binary 1"),
+        ("9", "2026-11-24T00:00:00Z", "0", "0", "1", "nothing"),
+    ]
+    assert dict(sections["Archive"])["of"] == "2 processes"
+    assert sections["Failed or cut"] == [("process 9", "process_failed", "ended")]
+    assert sections["What plugins tell"] == [("8", "memory", "memory", "dumps", "3")]
+
+
+def test_of_one_process_there_is_no_list_of_them(told):
+    sections = told()
+    assert "Processes" not in sections
+    assert "of" not in dict(sections["Archive"])
+    assert sections["What plugins tell"] == [("memory", "memory", "dumps", "3")]
+
+
 def test_groups_are_added_up(told):
     assert told()["Groups"] == [
         ("1", "1,280", "shop-binary"),

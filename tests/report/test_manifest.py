@@ -48,12 +48,42 @@ def test_keys_of_later_days_may_be_there_or_not(build):
     assert [row.reason for row in found.left_out] == ["older", "group"]
 
 
+def test_of_many_processes_every_row_says_whose_it_is(build):
+    rows = build.manifest(build.FILES)["members"]
+    rows[0]["process"] = 8
+    found = parsed(
+        build,
+        members=rows,
+        failures=[
+            failure("processes/8/memory/x") | {"process": 8},
+            failure(None) | {"process": 8},
+            failure(None, "process_failed") | {"process": 9},
+            failure(None),
+        ],
+        left_out=[left_out(process=8)],
+        processes=[{"pid": pid, "process_started": "2026-11-24T00:00:00Z"} for pid in (8, 9)],
+    )
+    assert [row.process for row in found.members] == [8, None, None]
+    assert [row.what for row in found.failures] == [
+        "processes/8/memory/x",
+        "plugin memory of process 8",
+        "process 9",
+        "plugin memory",
+    ]
+    assert [row.process for row in found.left_out] == [8]
+    assert [(row.pid, row.started) for row in found.processes] == [
+        (8, "2026-11-24T00:00:00Z"),
+        (9, "2026-11-24T00:00:00Z"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"members": [{"path": 1}]}, r"manifest\.json\.members\[0\]\.path is a whole number"),
         ({"members": {}}, "is an object, and not a list"),
         ({"pid": None}, "pid is null"),
+        ({"processes": [{"pid": "7"}]}, r"processes\[0\]\.pid is text"),
         ({"complete": False}, "not complete"),
         ({"redactions": {"key": "x"}}, r"redactions\[key\] is text"),
         ({"selection": {"only": "memory", "without": []}}, "only is text"),

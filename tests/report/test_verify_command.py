@@ -105,3 +105,26 @@ def test_ctrl_c_ends_it():
     os.close(writing)
     assert process.returncode == 130
     assert b"Traceback" not in error
+
+
+def test_what_was_left_out_of_many_processes_alike_is_one_line(run, build, tmp_path):
+    left_out = [
+        {
+            "path": f"processes/{pid}/memory/status.json",
+            "plugin": "memory",
+            "group": "memory",
+            "reason": "group",
+            "process": pid,
+        }
+        for pid in (7, 8, 9)
+    ]
+    failure = {"plugin": "export", "path": None, "code": "process_failed", "message": "ended"}
+    content = build.archive(left_out=left_out, failures=[failure | {"process": 10}])
+    (tmp_path / "many.tar.gz").write_bytes(build.gzip(content))
+    done = run("verify", tmp_path / "many.tar.gz")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[:-1] == [
+        "  failed: process 10: process_failed: ended",
+        "  left out: memory/status.json of 3 processes (by group; group memory)",
+    ]
+    assert "1 failed, 3 not asked for" in done.stdout

@@ -19,15 +19,16 @@ from endoscope_export.tar_stream import Sent, TarStream
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from endoscope import Contributions
+    from endoscope import ManifestEntry
     from endoscope_export.bundle import Plan, PlannedMember
     from endoscope_export.content import Content
     from endoscope_export.kept_streams import KeptStreams
     from endoscope_export.manifest import Manifest
     from endoscope_export.masking import Masking
     from endoscope_export.order import Order
-    from endoscope_export.pieces import Piece, Pieces
+    from endoscope_export.pieces import Pause, Piece, Pieces
     from endoscope_export.preparation import Prepared
+    from endoscope_export.processes import Processes, Told
 
 _MADE_ON_DEMAND = (Stage.CALLED, Stage.SLOW)
 
@@ -42,20 +43,18 @@ class Archive:
         self,
         order: Order,
         plan: Plan,
-        contributions: Contributions,
+        processes: Processes,
         masking: Masking,
         kept: KeptStreams | None,
     ) -> None:
         self._order = order
         self._plan = plan
-        self._contributions = contributions
+        self._processes = processes
         self._kept = kept
         self._allowance = Allowance(order.limits, plan.spent, order.began)
-        self._preparation = Preparation(
-            masking, self._allowance, contributions, order.selection.since
-        )
+        self._preparation = Preparation(masking, self._allowance, processes, order.selection.since)
         self._ledger = Ledger(plan, masking.rules)
-        self._tar = TarStream(partial(contributions.begin, plugin=EXPORT))
+        self._tar = TarStream(partial(processes.contributions.begin, plugin=EXPORT))
 
     def pieces(self) -> Pieces:
         """Yield the archive as tar.
@@ -69,13 +68,14 @@ class Archive:
             stage = member.stage
             yield from self._contributed(member)
         yield FLUSH
-        self._gather_entries()
+        yield from self._gather_entries()
         yield from self._own(MANIFEST_TEXT, manifest_text.as_text(self._manifest()))
         yield from self._own(MANIFEST_JSON, manifest.as_json(self._manifest()))
         yield from self._tar.end()
 
     def _contributed(self, member: PlannedMember) -> Pieces:
-        spent = self._allowance.spent.get(member.plugin, 0.0)
+        contributor = member.contributor
+        spent = self._allowance.spent.get(contributor, 0.0)
         try:
             prepared = yield from self._preparation.prepare(member)
         except OlderError:
@@ -84,7 +84,7 @@ class Archive:
         except ContentError as error:
             self._fail(member, error.code, error.message)
             return
-        making = self._allowance.spent.get(member.plugin, 0.0) - spent
+        making = self._allowance.spent.get(contributor, 0.0) - spent
         with closing(prepared.content):
             sent = yield from self._entry(member, prepared)
         self._allowance.fill(prepared.content.size)
@@ -93,7 +93,8 @@ class Archive:
             self._fail(member, "truncated", cut)
 
     def _fail(self, member: PlannedMember, code: str, message: str) -> None:
-        self._ledger.fail(FailureRow(member.plugin, member.path, code, message))
+        row = FailureRow(member.plugin, member.path, code, message, member.process)
+        self._ledger.fail(row)
 
     def _entry(self, member: PlannedMember, prepared: Prepared) -> Generator[Piece, None, Sent]:
         content = prepared.content
@@ -140,14 +141,18 @@ class Archive:
         )
         self._ledger.add(row)
 
-    def _gather_entries(self) -> None:
-        for answer in self._contributions.manifest_entries(self._allowance.last_seconds()):
-            self._allowance.spend(answer.plugin, answer.seconds)
-            self._ledger.tell(answer)
+    def _gather_entries(self) -> Generator[Pause, None, None]:
+        told = yield from self._processes.entries(self._allowance.last_seconds())
+        for each in told:
+            self._charge(each)
+            self._ledger.tell(each)
+
+    def _charge(self, told: Told[ManifestEntry]) -> None:
+        for answer in told.answers:
+            self._allowance.spend(told.contributor(answer.plugin), answer.seconds)
 
     def _manifest(self) -> Manifest:
-        reports = self._contributions.plugins()
-        return self._ledger.manifest(self._order, self._allowance, reports)
+        return self._ledger.manifest(self._order, self._allowance, self._processes)
 
 
 def _row(member: PlannedMember, prepared: Prepared, sent: Sent, making: float) -> MemberRow:
@@ -163,4 +168,5 @@ def _row(member: PlannedMember, prepared: Prepared, sent: Sent, making: float) -
         truncated=bool(prepared.cut or sent.cut),
         content=prepared.kind,
         redactions=dict(sorted(prepared.redactions.items())),
+        process=member.process,
     )

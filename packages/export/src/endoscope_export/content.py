@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from endoscope import TimeLimitError
+from endoscope import EndoscopeError, TimeLimitError
 from endoscope_export import descriptors
 from endoscope_export.pieces import Pause
 
@@ -183,6 +183,8 @@ def open_path(path: Path) -> Content:
 
 def describe(error: BaseException) -> str:
     """Return an exception as one line, even if it is one that cannot be printed."""
+    if isinstance(error, EndoscopeError):
+        return error.message  # written for people, who need no name of a class
     try:
         text = str(error)
     except Exception:  # noqa: BLE001 - a stranger's exception class may do anything

@@ -18,6 +18,7 @@ from endoscope_export.masking import Masking
 from endoscope_export.order import Order
 from endoscope_export.own_members import OWN_GROUPS, own_members
 from endoscope_export.preview import preview
+from endoscope_export.processes import Processes
 from endoscope_export.redaction import Rules
 from endoscope_export.selection import parse_selection
 
@@ -47,41 +48,49 @@ def export(context: PluginContext[ExportSettings], turns: Turns, request: Reques
     with ExitStack() as held:
         turn = held.enter_context(turns.taken(request.principal))
         order = Order(made, began, context.host, selection, Limits.of(context.settings))
-        plan = _plan(context, order)
+        processes = _processes(context, request)
+        held.callback(processes.close)
+        plan = _plan(context, order, processes)
         if "preview" in request.query:
-            return _preview(context, order, plan)
-        chunks = _chunks(_archive(context, order, plan, form), form, turn, held.pop_all())
+            return _preview(context, order, plan, processes)
+        archive = _archive(context, order, plan, processes, form)
+        chunks = _chunks(archive, form, turn, held.pop_all())
     next(chunks)
     name = f"{context.host.service_name}-diagnostics-{int(made)}.{form.suffix}"
     return ByteStream(chunks, name, form.media_type)
 
 
-def _plan(context: PluginContext[ExportSettings], order: Order) -> Plan:
+def _processes(context: PluginContext[ExportSettings], request: Request) -> Processes:
+    others = context.contributions.other_processes() if request.every_process else None
+    return Processes(context.contributions, context.host, others)
+
+
+def _plan(context: PluginContext[ExportSettings], order: Order, processes: Processes) -> Plan:
     own = tuple(own_members(context))
-    seconds = min(order.limits.contributor_seconds, _LIST_SECONDS)
-    answers = context.contributions.archive_members(seconds)
-    order.selection.check(OWN_GROUPS | bundle.known_groups(answers))
-    return bundle.plan(own, answers, order.selection)
+    told = processes.members(min(order.limits.contributor_seconds, _LIST_SECONDS))
+    order.selection.check(OWN_GROUPS | bundle.known_groups(told))
+    return bundle.plan(own, told, order.selection)
 
 
-def _preview(context: PluginContext[ExportSettings], order: Order, plan: Plan) -> Json:
+def _preview(
+    context: PluginContext[ExportSettings], order: Order, plan: Plan, processes: Processes
+) -> Json:
     passed = time.monotonic() - order.began
     seconds = min(order.limits.export_seconds, passed + _PREVIEW_SECONDS)
     order = replace(order, limits=replace(order.limits, export_seconds=seconds))
-    return Json(preview(order, plan, context.contributions, _masking(context)))
+    return Json(preview(order, plan, processes, _masking(context)))
 
 
 def _archive(
-    context: PluginContext[ExportSettings], order: Order, plan: Plan, form: Format
+    context: PluginContext[ExportSettings],
+    order: Order,
+    plan: Plan,
+    processes: Processes,
+    form: Format,
 ) -> Archive:
     kept = KeptStreams(context.output_directory, context.settings.keep_compressed_bytes)
-    return Archive(
-        order,
-        plan,
-        context.contributions,
-        _masking(context),
-        kept if form.many_streams else None,
-    )
+    kept_or_none = kept if form.many_streams else None
+    return Archive(order, plan, processes, _masking(context), kept_or_none)
 
 
 def _masking(context: PluginContext[ExportSettings]) -> Masking:

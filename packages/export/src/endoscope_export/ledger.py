@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
+from endoscope import giving_way
 from endoscope_export import manifest
+from endoscope_export.bundle import EXPORT
 from endoscope_export.manifest import (
+    PROCESS_FAILED,
     EntryRow,
     FailureRow,
     LeftOut,
@@ -18,11 +21,12 @@ from endoscope_export.manifest import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from endoscope import ManifestEntry, PluginAnswer, PluginReport
+    from endoscope import ManifestEntry, PluginReport
     from endoscope_export.bundle import Plan, PlannedMember
     from endoscope_export.limits import Allowance
     from endoscope_export.manifest import MemberRow, Value
     from endoscope_export.order import Order
+    from endoscope_export.processes import Processes, Told
     from endoscope_export.redaction import Rules
 
 # Failures of these hooks are told by this very archive's answers; what a plugin's report
@@ -52,7 +56,8 @@ class Ledger:
 
     def leave_out(self, member: PlannedMember, reason: Literal["group", "older"]) -> None:
         """Take down a file that was not asked for."""
-        self.left_out.append(LeftOut(member.path, member.plugin, member.group, reason))
+        row = LeftOut(member.path, member.plugin, member.group, reason, member.process)
+        self.left_out.append(row)
 
     def fail(self, row: FailureRow) -> None:
         """Take down what should have been in the archive and is not, or not whole."""
@@ -60,37 +65,39 @@ class Ledger:
         if row.code == "timed_out":
             self._timed_out.add(row.plugin)
 
-    def tell(self, answer: PluginAnswer[ManifestEntry]) -> None:
-        """Take down a plugin's own facts."""
-        for failure in answer.failures:
-            self.fail(hook_failed(failure))
-        for entry in answer.items:
-            row = manifest.entry_row(answer.plugin, entry)
-            if isinstance(row, EntryRow):
-                self._entries.append(self._masked_entry(row))
-            else:
-                self.fail(row)
+    def tell(self, told: Told[ManifestEntry]) -> None:
+        """Take down the facts that the plugins of one process tell."""
+        if told.fault:
+            self.fail(FailureRow(EXPORT, None, PROCESS_FAILED, told.fault, told.process))
+        for answer in told.answers:
+            for failure in answer.failures:
+                self.fail(hook_failed(failure, told.process))
+            for entry in giving_way(answer.items):
+                self._tell_one(manifest.entry_row(answer.plugin, entry, told.process))
 
-    def manifest(
-        self, order: Order, allowance: Allowance, reports: tuple[PluginReport, ...]
-    ) -> Manifest:
+    def manifest(self, order: Order, allowance: Allowance, processes: Processes) -> Manifest:
         """Return all that is known so far."""
-        reports = tuple(map(self._masked_report, reports))
+        reports = tuple(map(self._masked_report, processes.contributions.plugins()))
         return Manifest(
             made=order.made,
             host=order.host,
             selection=order.selection,
             plugins=tuple(
-                PluginRow(
-                    report, allowance.spent.get(report.name, 0.0), report.name in self._timed_out
-                )
+                PluginRow(report, allowance.spent_by(report.name), report.name in self._timed_out)
                 for report in reports
             ),
             entries=tuple(self._entries),
             members=tuple(self._members),
             failures=(*_standing_failures(reports), *self.failures),
             left_out=tuple(self.left_out),
+            processes=processes.rows,
         )
+
+    def _tell_one(self, row: EntryRow | FailureRow) -> None:
+        if isinstance(row, EntryRow):
+            self._entries.append(self._masked_entry(row))
+        else:
+            self.fail(row)
 
     def _masked_entry(self, row: EntryRow) -> EntryRow:
         """Mask a fact as if it stood in a file: by its name, too."""

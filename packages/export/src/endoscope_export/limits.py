@@ -12,6 +12,7 @@ from endoscope_export.content import ContentError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from endoscope_export.contributor import Contributor
     from endoscope_export.settings import ExportSettings
 
 
@@ -20,7 +21,7 @@ _LAST_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an archive may take: seconds per plugin and in all, bytes per file and in all.
+    """What an archive may take: seconds per contributor and in all, bytes per file and in all.
 
     Bytes are those of the files, before compression; None: as many as there are.
     """
@@ -44,10 +45,10 @@ class Limits:
 class Allowance:
     """What is left of the limits, of an archive `began` at that `time.monotonic()`.
 
-    `spent` has the seconds that each plugin has used.
+    `spent` has the seconds that each contributor has used: a plugin, in one process.
     """
 
-    def __init__(self, limits: Limits, spent: Mapping[str, float], began: float) -> None:
+    def __init__(self, limits: Limits, spent: Mapping[Contributor, float], began: float) -> None:
         self.limits = limits
         self.spent = dict(spent)
         self._until = began + limits.export_seconds
@@ -61,14 +62,14 @@ class Allowance:
                 f"the {self.limits.export_seconds:g} s for all of it were over",
             )
 
-    def seconds(self, plugin: str) -> float:
-        """Return for how long `plugin` may go on; raise `ContentError` if it may not."""
+    def seconds(self, contributor: Contributor) -> float:
+        """Return for how long it may go on; raise `ContentError` if it may not."""
         self.require_time()
-        own = self.limits.contributor_seconds - self.spent.get(plugin, 0.0)
+        own = self.limits.contributor_seconds - self.spent.get(contributor, 0.0)
         if own <= 0:
             raise ContentError(
                 "timed_out",
-                f"{plugin} had used up its {self.limits.contributor_seconds:g} s "
+                f"{contributor} had used up its {self.limits.contributor_seconds:g} s "
                 "(contributor_seconds)",
             )
         return min(own, self._left())
@@ -78,17 +79,21 @@ class Allowance:
         return max(_LAST_SECONDS, min(self.limits.contributor_seconds, self._left()))
 
     @contextmanager
-    def spending(self, plugin: str) -> Iterator[None]:
-        """Charge `plugin` for the time that the body takes."""
+    def spending(self, contributor: Contributor) -> Iterator[None]:
+        """Charge a contributor for the time that the body takes."""
         began = time.monotonic()
         try:
             yield
         finally:
-            self.spend(plugin, time.monotonic() - began)
+            self.spend(contributor, time.monotonic() - began)
 
-    def spend(self, plugin: str, seconds: float) -> None:
-        """Charge `plugin` for `seconds`."""
-        self.spent[plugin] = self.spent.get(plugin, 0.0) + seconds
+    def spend(self, contributor: Contributor, seconds: float) -> None:
+        """Charge a contributor for `seconds`."""
+        self.spent[contributor] = self.spent.get(contributor, 0.0) + seconds
+
+    def spent_by(self, plugin: str) -> float:
+        """Return how many seconds a plugin has used, in all processes together."""
+        return sum(took for contributor, took in self.spent.items() if contributor.plugin == plugin)
 
     def _left(self) -> float:
         return self._until - time.monotonic()

@@ -6,9 +6,10 @@ import json
 from collections import Counter
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from endoscope import giving_way
+from endoscope_export.contributor import Contributor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -16,10 +17,20 @@ if TYPE_CHECKING:
     from endoscope import HostIdentity, ManifestEntry, PluginFailure, PluginReport
     from endoscope_export.selection import Selection
 
+PROCESS_FAILED = "process_failed"
+"""The code of what failed because a process has ended, or does not answer."""
+
 SCHEMA = 1
 """Version of `manifest.json`; `docs/manifest.schema.json` describes it."""
 
 Value = str | int | float | bool | None
+
+
+class HasProcess(Protocol):
+    """A row that says whose it is."""
+
+    @property
+    def process(self) -> int | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +40,8 @@ class MemberRow:
     `modified` is RFC 3339, None for what was made for the archive. `content` says whether it
     is `text`, in which secrets were masked, so often by which rule as `redactions` tells, or
     `binary`, which is as it was. `truncated` says that a part is missing: of text it is not
-    there, of a binary it is zeros.
+    there, of a binary it is zeros. `process` is the id of the one that it is of, None for what
+    stands once in the archive, as in all other rows.
     """
 
     path: str
@@ -42,19 +54,31 @@ class MemberRow:
     truncated: bool
     content: str
     redactions: Mapping[str, int]
+    process: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class FailureRow:
     """Something that should have been in the archive and is not, or not whole.
 
-    `path` is None where a whole plugin failed; `code` is one word for a program.
+    `path` is None where a whole plugin failed, or by the code `process_failed` a whole process;
+    `code` is one word for a program.
     """
 
     plugin: str
     path: str | None
     code: str
     message: str
+    process: int | None = None
+
+    @property
+    def what(self) -> str:
+        """What has failed, for a person."""
+        if self.path is not None:
+            return self.path
+        if self.code == PROCESS_FAILED:
+            return f"process {self.process}"
+        return f"plugin {Contributor(self.plugin, self.process)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +89,7 @@ class LeftOut:
     plugin: str
     group: str
     reason: Literal["group", "older"] = "group"
+    process: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +100,15 @@ class EntryRow:
     section: str
     name: str
     value: Value
+    process: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRow:
+    """A process that an archive of all is made of. `started` is in Unix seconds."""
+
+    pid: int
+    started: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +122,10 @@ class PluginRow:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Everything that is known of one archive. `made` is in Unix seconds."""
+    """Everything that is known of one archive. `made` is in Unix seconds.
+
+    `processes` is empty if it is of one process, which `host` names.
+    """
 
     made: float
     host: HostIdentity
@@ -98,6 +135,7 @@ class Manifest:
     members: tuple[MemberRow, ...] = ()
     failures: tuple[FailureRow, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    processes: tuple[ProcessRow, ...] = ()
 
     @property
     def redactions(self) -> dict[str, int]:
@@ -113,19 +151,21 @@ def in_all(redactions: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def hook_failed(failure: PluginFailure) -> FailureRow:
+def hook_failed(failure: PluginFailure, process: int | None = None) -> FailureRow:
     """Return the row for a plugin's hook that has failed."""
     code = "timed_out" if failure.timed_out else "hook_failed"
-    return FailureRow(failure.plugin, None, code, failure.error)
+    return FailureRow(failure.plugin, None, code, failure.error, process)
 
 
-def entry_row(plugin: str, entry: ManifestEntry) -> EntryRow | FailureRow:
+def entry_row(
+    plugin: str, entry: ManifestEntry, process: int | None = None
+) -> EntryRow | FailureRow:
     """Return a plugin's fact, or a failure if it is of a type that no manifest can hold."""
     named = isinstance(entry.section, str) and isinstance(entry.name, str)
     if named and isinstance(entry.value, Value) and _is_json(entry.value):
-        return EntryRow(plugin, entry.section, entry.name, entry.value)
+        return EntryRow(plugin, entry.section, entry.name, entry.value, process)
     kinds = ", ".join(type(part).__name__ for part in (entry.section, entry.name, entry.value))
-    return FailureRow(plugin, None, "wrong_type", f"a manifest entry made of ({kinds})")
+    return FailureRow(plugin, None, "wrong_type", f"a manifest entry made of ({kinds})", process)
 
 
 def _is_json(value: Value) -> bool:
@@ -172,6 +212,7 @@ def _document(manifest: Manifest) -> dict[str, Any]:
         "uptime_seconds": uptime(manifest),
         "output_directory": str(host.output_directory),
         "selection": selection_document(manifest.selection),
+        "processes": processes_document(manifest.processes, manifest.members, manifest.failures),
         "plugins": [_plugin(row) for row in manifest.plugins],
         "entries": [asdict(row) for row in manifest.entries],
         "members": [
@@ -181,6 +222,25 @@ def _document(manifest: Manifest) -> dict[str, Any]:
         "redactions": manifest.redactions,
         "left_out": [asdict(row) for row in manifest.left_out],
     }
+
+
+def processes_document(
+    processes: Iterable[ProcessRow],
+    members: Iterable[HasProcess],
+    failures: Iterable[HasProcess],
+) -> list[dict[str, Any]]:
+    """Return, for JSON, which processes there are, and how many of these rows are of each."""
+    files = Counter(row.process for row in members)
+    failed = Counter(row.process for row in failures)
+    return [
+        {
+            "pid": row.pid,
+            "process_started": rfc3339(row.started),
+            "members": files[row.pid],
+            "failures": failed[row.pid],
+        }
+        for row in processes
+    ]
 
 
 def selection_document(selection: Selection) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from endoscope import giving_way
-from endoscope_export.manifest import rfc3339, uptime
+from endoscope_export.manifest import processes_document, rfc3339, uptime
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -30,6 +30,7 @@ def _lines(manifest: Manifest) -> Iterator[str]:
     yield f"Diagnostics archive of {printable(manifest.host.service_name)}"
     yield ""
     yield from _table(_facts(manifest))
+    yield from _processes(manifest)
     yield from _section("Plugins", _table(map(_plugin, manifest.plugins)))
     yield from _entries(manifest)
     yield from _section("Files", _table([_FILE_HEAD, *map(_file, manifest.members)]))
@@ -61,12 +62,21 @@ def _facts(manifest: Manifest) -> list[tuple[str, ...]]:
         "python": host.python_version,
         "endoscope": host.endoscope_version,
         "platform": host.platform,
-        "process id": str(host.pid),
+        "process id": str(host.pid) + (" (made this archive)" if manifest.processes else ""),
         "process up": f"{uptime(manifest):.0f} s",
+        **({"processes": str(len(manifest.processes))} if manifest.processes else {}),
         "output directory": str(host.output_directory),
         "asked for": _asked_for(manifest),
     }
     return list(facts.items())
+
+
+def _processes(manifest: Manifest) -> Iterator[str]:
+    if not manifest.processes:
+        return
+    rows = processes_document(manifest.processes, manifest.members, manifest.failures)
+    table = [tuple(map(str, row.values())) for row in rows]
+    yield from _section("Processes", _table([_PROCESS_HEAD, *table]))
 
 
 def _asked_for(manifest: Manifest) -> str:
@@ -87,10 +97,11 @@ def _plugin(row: PluginRow) -> tuple[str, ...]:
 
 
 def _entries(manifest: Manifest) -> Iterator[str]:
-    """One section per plugin and section, in the order in which they were told."""
-    sections = groupby(manifest.entries, key=lambda entry: (entry.plugin, entry.section))
-    for (plugin, section), entries in sections:
-        title = plugin if section == plugin else f"{plugin}: {section}"
+    """One section per process, plugin and section, in the order in which they were told."""
+    sections = groupby(manifest.entries, key=lambda row: (row.process, row.plugin, row.section))
+    for (process, plugin, section), entries in sections:
+        owner = "" if process is None else f"process {process}, "
+        title = owner + (plugin if section == plugin else f"{plugin}: {section}")
         rows = [(entry.name, _shown(entry.value)) for entry in entries]
         yield from _section(printable(title), _table(rows))
 
@@ -100,6 +111,7 @@ def _shown(value: object) -> str:
     return words[value] if value is None or isinstance(value, bool) else str(value)
 
 
+_PROCESS_HEAD = ("pid", "started", "files", "failed")
 _FILE_HEAD = ("bytes", "modified", "plugin", "seconds", "content", "path")
 
 
@@ -141,7 +153,7 @@ def _failures(manifest: Manifest) -> Iterator[str]:
 
 
 def _failure(row: FailureRow) -> tuple[str, ...]:
-    return (row.path or f"plugin {row.plugin}", row.code, row.message)
+    return (row.what, row.code, row.message)
 
 
 def _table(rows: Iterable[tuple[str, ...]]) -> Iterator[str]:

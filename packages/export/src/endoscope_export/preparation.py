@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from endoscope import Call, Contributions
+    from endoscope import Call
     from endoscope_export.bundle import PlannedMember
     from endoscope_export.content import Content
+    from endoscope_export.contributor import Contributor
     from endoscope_export.limits import Allowance
     from endoscope_export.masking import Masking
+    from endoscope_export.processes import Processes
 
 _SLICE_SECONDS = 0.2
 
@@ -54,12 +56,12 @@ class Preparation:
         self,
         masking: Masking,
         allowance: Allowance,
-        contributions: Contributions,
+        processes: Processes,
         since: float | None,
     ) -> None:
         self._masking = masking
         self._allowance = allowance
-        self._contributions = contributions
+        self._processes = processes
         self._since = since
 
     def prepare(self, member: PlannedMember) -> Generator[Pause, None, Prepared]:
@@ -68,11 +70,13 @@ class Preparation:
         Raises `ContentError` for what cannot be in the archive, `OlderError`.
         """
         self._allowance.require_time()
+        contributor = member.contributor
+        self._processes.require(contributor.process)
         room = self._allowance.room()
         opened = yield from content.open_source(
             member.source,
-            partial(self._calling, member.plugin),
-            partial(self._opening, member.plugin),
+            partial(self._calling, contributor),
+            partial(self._opening, contributor),
         )
         try:
             self._require_new(member, opened)
@@ -85,7 +89,7 @@ class Preparation:
         except BaseException:
             opened.close()
             raise
-        masked = yield from self._masking.mask(opened, room, _Watch(self._allowance, member.plugin))
+        masked = yield from self._masking.mask(opened, room, _Watch(self._allowance, contributor))
         return Prepared(masked.content, "text", masked.redactions, masked.cut)
 
     def _require_new(self, member: PlannedMember, opened: Content) -> None:
@@ -96,11 +100,15 @@ class Preparation:
         if opened.modified < math.floor(self._since):
             raise OlderError
 
-    def _calling(self, plugin: str, function: Callable[[], None]) -> Generator[Pause, None, None]:
-        """Call within what is left of the plugin's time."""
-        return self._awaiting(plugin, function, lambda: self._allowance.seconds(plugin))
+    def _calling(
+        self, contributor: Contributor, function: Callable[[], None]
+    ) -> Generator[Pause, None, None]:
+        """Call within what is left of the contributor's time."""
+        return self._awaiting(contributor, function, lambda: self._allowance.seconds(contributor))
 
-    def _opening(self, plugin: str, function: Callable[[], None]) -> Generator[Pause, None, None]:
+    def _opening(
+        self, contributor: Contributor, function: Callable[[], None]
+    ) -> Generator[Pause, None, None]:
         """Call within a time of its own: a file is there, however late its plugin is."""
         until = time.monotonic() + self._allowance.limits.contributor_seconds
 
@@ -111,38 +119,41 @@ class Preparation:
                 raise ContentError("timed_out", "it was not opened within contributor_seconds")
             return seconds
 
-        return self._awaiting(plugin, function, left)
+        return self._awaiting(contributor, function, left)
 
     def _awaiting(
-        self, plugin: str, function: Callable[[], None], left: Callable[[], float]
+        self, contributor: Contributor, function: Callable[[], None], left: Callable[[], float]
     ) -> Generator[Pause, None, None]:
-        """Call, and charge the plugin for it. A client who leaves meanwhile is noticed."""
+        """Call, and charge the contributor for it. A client who leaves meanwhile is noticed."""
         left()
-        call = self._contributions.begin(function, plugin)
+        call = self._processes.begin(function, contributor)
         try:
-            while not self._over(call, plugin, left()):
+            while not self._over(call, contributor, left()):
                 yield Pause()
+        except ContentError:  # its time is over: has its plugin hung, or all of its process?
+            yield from self._processes.look_after(contributor.process)
+            raise
         finally:
             call.abandon()
         call.outcome()
 
-    def _over(self, call: Call[None], plugin: str, left: float) -> bool:
-        with self._allowance.spending(plugin):
+    def _over(self, call: Call[None], contributor: Contributor, left: float) -> bool:
+        with self._allowance.spending(contributor):
             return call.wait(min(left, _SLICE_SECONDS))
 
 
 @dataclass(frozen=True, slots=True)
 class _Watch:
-    """Masking takes of the time of the plugin whose text it is."""
+    """Masking takes of the time of the contributor whose text it is."""
 
     allowance: Allowance
-    plugin: str
+    contributor: Contributor
 
     def running(self) -> AbstractContextManager[None]:
-        return self.allowance.spending(self.plugin)
+        return self.allowance.spending(self.contributor)
 
     def require_time(self) -> None:
-        self.allowance.seconds(self.plugin)
+        self.allowance.seconds(self.contributor)
 
 
 def _require_room(size: int, room: int | None) -> None:

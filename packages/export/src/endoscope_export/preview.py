@@ -10,18 +10,18 @@ from endoscope_export.bundle import Stage
 from endoscope_export.content import ContentError
 from endoscope_export.ledger import Ledger
 from endoscope_export.limits import Allowance
-from endoscope_export.manifest import FailureRow, in_all, selection_document
+from endoscope_export.manifest import FailureRow, in_all, processes_document, selection_document
 from endoscope_export.preparation import OlderError, Preparation
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
 
-    from endoscope import Contributions
     from endoscope_export.bundle import Plan, PlannedMember
     from endoscope_export.masking import Masking
     from endoscope_export.order import Order
     from endoscope_export.pieces import Pause
     from endoscope_export.preparation import Prepared
+    from endoscope_export.processes import Processes
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +35,20 @@ class PreviewRow:
     content: str | None = None
     redactions: Mapping[str, int] | None = None
     truncated: bool = False
+    process: int | None = None
 
 
-def preview(
-    order: Order, plan: Plan, contributions: Contributions, masking: Masking
-) -> dict[str, Any]:
+def preview(order: Order, plan: Plan, processes: Processes, masking: Masking) -> dict[str, Any]:
     """Return, for JSON, the rows of an archive made now; read all text, send nothing."""
     allowance = Allowance(order.limits, plan.spent, order.began)
-    preparation = Preparation(masking, allowance, contributions, order.selection.since)
+    preparation = Preparation(masking, allowance, processes, order.selection.since)
     ledger = Ledger(plan, masking.rules)
     rows = list(_rows(plan, preparation, allowance, ledger))
     return {
         "selection": selection_document(order.selection),
         "bytes": sum(row.bytes or 0 for row in rows),
         "redactions": in_all(row.redactions or {} for row in rows),
+        "processes": processes_document(processes.rows, rows, ledger.failures),
         "members": [asdict(row) for row in rows],
         "left_out": [asdict(row) for row in ledger.left_out],
         "failures": [asdict(row) for row in ledger.failures],
@@ -60,14 +60,16 @@ def _rows(
 ) -> Iterator[PreviewRow]:
     for member in plan.members:
         if member.stage is Stage.SLOW:
-            yield PreviewRow(member.path, member.plugin, member.group)
+            yield PreviewRow(member.path, member.plugin, member.group, process=member.process)
             continue
         try:
             prepared = _finished(preparation.prepare(member))
         except OlderError:
             ledger.leave_out(member, "older")
         except ContentError as error:
-            ledger.fail(FailureRow(member.plugin, member.path, error.code, error.message))
+            ledger.fail(
+                FailureRow(member.plugin, member.path, error.code, error.message, member.process)
+            )
         else:
             with closing(prepared.content):
                 allowance.fill(prepared.content.size)
@@ -92,4 +94,5 @@ def _row(member: PlannedMember, prepared: Prepared) -> PreviewRow:
         prepared.kind,
         dict(sorted(prepared.redactions.items())),
         bool(prepared.cut),
+        member.process,
     )

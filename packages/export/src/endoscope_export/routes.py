@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from endoscope import Access, Parameter, Route
+from endoscope import Access, Parameter, Reach, Route, forks_held_off
 from endoscope_export.formats import FORMAT_NAMES
 from endoscope_export.turns import Turns
 
@@ -35,12 +35,14 @@ class ExportRoutes:
                     Parameter("format", "kind of archive", choices=FORMAT_NAMES),
                     Parameter("preview", "list what would be in it instead", choices=("1",)),
                 ),
+                reach=Reach.GATHERED,
             ),
         )
 
     def export(self, request: Request) -> Answer:
         """Answer with an archive, or with its preview."""
         # To import what makes archives takes a tenth of a second: not on the host's thread.
-        from endoscope_export.exporting import export
+        with forks_held_off():
+            from endoscope_export.exporting import export
 
         return export(self._context, self._turns, request)

@@ -20,6 +20,7 @@ SCHEMA = 1
 class Row:
     """What came from one service; None is what is not known.
 
+    `pid` is that of the process that made the archive, `processes` how many it is of.
     `path` is that of the archive, in the folder of the index, `sha256` is over it as it lies there;
     `members` is how many files it has, `failures` how many more it should have whole. `verdict`
     is the word of `endoscope verify --json`. Without an `error` the archive is there and whole.
@@ -29,6 +30,7 @@ class Row:
     service_name: str | None = None
     service_version: str | None = None
     pid: int | None = None
+    processes: int | None = None
     path: str | None = None
     bytes: int | None = None
     sha256: str | None = None
@@ -76,7 +78,7 @@ def _lines(made: str, rows: Sequence[Row]) -> Iterator[str]:
     came = [row for row in rows if row.error is None]
     yield f"{len(came)} of {len(rows)} archives came whole; collected {made}"
     yield ""
-    head = ("target", "service", "bytes", "seconds", "files", "archive")
+    head = ("target", "service", "processes", "bytes", "seconds", "files", "archive")
     yield from plain_lines(Section("Targets", head, [*map(_cells, rows)]))
     failed = [(row.target, row.error or "", row.remedy or "") for row in rows if row.error]
     if failed:
@@ -91,5 +93,10 @@ def _lines(made: str, rows: Sequence[Row]) -> Iterator[str]:
 
 def _cells(row: Row) -> tuple[str, ...]:
     service = f"{row.service_name or '-'} {row.service_version or ''}".rstrip()
-    numbers = (f"{row.bytes or 0:,}", f"{row.seconds:.1f}", f"{row.members or 0:,}")
+    numbers = (
+        f"{row.processes or 0:,}",
+        f"{row.bytes or 0:,}",
+        f"{row.seconds:.1f}",
+        f"{row.members or 0:,}",
+    )
     return (row.target, service, *numbers, row.path or "-")

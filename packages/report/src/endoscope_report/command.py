@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +13,17 @@ from typing import Any
 
 import click
 
-from endoscope.errors import EndoscopeError
 from endoscope.saving import written_whole
 from endoscope.service import client_of, service_options
-from endoscope_profiles import Frame, Profile, ProfileError, reading
 from endoscope_profiles.addition import add
-from endoscope_profiles.aggregate import BY
-from endoscope_profiles.coverage import run_of
-from endoscope_profiles.printable import printable
+from endoscope_profiles.aggregate import BY, PROCESS
+from endoscope_profiles.process_views import (
+    OUTLIER_FORMATS,
+    parse_merged,
+    parse_outliers,
+    render_merged,
+    render_outliers,
+)
 from endoscope_profiles.views import (
     FORMATS,
     GROWTH_FORMATS,
@@ -30,8 +33,7 @@ from endoscope_profiles.views import (
     render,
     render_growth,
 )
-from endoscope_report import native_names, symbol_cache
-from endoscope_report.binaries import Places
+from endoscope_report.dump_reader import DumpReader
 from endoscope_report.dumps import Dump, Dumps
 from endoscope_report.output import printing
 
@@ -39,6 +41,8 @@ from endoscope_report.output import printing
 _FILES = ("flamegraph", "pprof", "speedscope")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 _LONGEST_STEM = 80
+_MOST_NAMES = 5  # in a title
+_ALL_FORMATS = tuple(dict.fromkeys((*FORMATS, *GROWTH_FORMATS, *OUTLIER_FORMATS)))
 
 
 @click.command()
@@ -47,12 +51,15 @@ _LONGEST_STEM = 80
     "-f",
     "--format",
     "made",
-    type=click.Choice([*FORMATS, *(name for name in GROWTH_FORMATS if name not in FORMATS)]),
-    help="What to make; top, or with --growth text, if not given.",
+    type=click.Choice(_ALL_FORMATS),
+    help="What to make; top, or with --growth and --outliers text, if not given.",
 )
 @click.option("--diff", "base", metavar="BASE", help="Show what grew since the dump BASE.")
 @click.option("--growth", is_flag=True, help="Show which stacks grow from dump to dump.")
-@click.option("--by", type=click.Choice(["stack", *BY]), help="What a table tells apart.")
+@click.option(
+    "--outliers", is_flag=True, help="Show which processes hold more than their siblings."
+)
+@click.option("--by", type=click.Choice(["stack", *BY, PROCESS]), help="What a table tells apart.")
 @click.option("--objects", is_flag=True, help="Count blocks instead of bytes.")
 @click.option("-n", "--limit", help="How many rows; 20 if not given.")
 @click.option("--focus", metavar="REGEX", help="Only stacks with a frame that matches.")
@@ -84,11 +91,16 @@ def report(dumps: Sequence[str], **options: Any) -> None:
     A DUMP is a file, plain or compressed; an archive, of which the newest dump is meant, or
     ARCHIVE:NAME; or the name of a dump in a running service. Without one it is the service's
     latest. Several are added up, as those of the workers of one service.
+
+    Of an archive with dumps of several processes the newest of each is meant, of the last hour
+    before the newest of all. Unless something else is asked for, there is first a table of
+    the processes, with those that stand out, and then what they hold together.
     """
     gc.disable()  # it would go through millions of frames that live as long as the process
     with ExitStack() as opened:
         found = Dumps(lambda: client_of(options), opened)
-        made = _growth(found, dumps, options) if options["growth"] else _view(found, dumps, options)
+        make = _growth if options["growth"] else _outliers if options["outliers"] else _view
+        made = make(found, dumps, options)
         inputs = [Path(name) for name in (*dumps, options["base"]) if name]
         _hand_over(made, options, inputs)
 
@@ -106,38 +118,73 @@ class _Made:
 
 
 def _growth(found: Dumps, names: Sequence[str], options: dict[str, Any]) -> _Made:
-    if options["base"]:
-        raise click.UsageError("--growth compares all dumps: leave --diff out")
-    view = _parsed(options, growth=True)
-    dumps = [dump for name in names for dump in found.all(name)] or [*found.all_of_service()]
+    if options["base"] or options["outliers"]:
+        raise click.UsageError("--growth compares all dumps: leave --diff and --outliers out")
+    view = _parsed(options, View.parse_growth, GROWTH_FORMATS, "text")
+    dumps = [dump for name in names for dump in found.of_one_process(name)]
+    dumps = dumps or [*found.all_of_service()]
     _tell_if_incomplete(dumps)
-    reader = _Reader(view, options)
+    reader = _reader(view, options)
     written = render_growth(view, [reader.read(dump) for dump in dumps])
     suffix = GROWTH_FORMATS[view.format].suffix
     return _Made(f"{_stem(dumps[-1])}-growth.{suffix}", True, [written])
 
 
+def _outliers(found: Dumps, names: Sequence[str], options: dict[str, Any]) -> _Made:
+    if options["base"]:
+        raise click.UsageError("--outliers compares processes: leave --diff out")
+    view = _parsed(options, parse_outliers, OUTLIER_FORMATS, "text")
+    dumps = _of_processes(found, names)
+    _tell_if_incomplete(dumps)
+    suffix = OUTLIER_FORMATS[view.format].suffix
+    written = _side_by_side(view, dumps, _reader(view, options))
+    return _Made(f"{_stem(dumps[-1])}-outliers.{suffix}", True, [written])
+
+
 def _view(found: Dumps, names: Sequence[str], options: dict[str, Any]) -> _Made:
-    view = _parsed(options, growth=False)
-    dumps = [found.newest(name) for name in names or ("latest",)]
+    default = "flamegraph" if options["opens"] else "top"
+    view = _parsed(options, View.parse if options["base"] else parse_merged, FORMATS, default)
+    dumps = _of_processes(found, names)
     bases = [found.newest(options["base"])] if options["base"] else []
     _tell_if_incomplete([*dumps, *bases])
-    reader = _Reader(view, options)
-    profile = _added([reader.read(dump) for dump in dumps])
-    base = reader.read(bases[0]) if bases else None
-    title = _title(dumps, bases)
+    reader = _reader(view, options)
     stem = "-since-".join(map(_stem, [dumps[-1], *bases]))
-    chunks = render(view, profile, title=title, base=base)
-    return _Made(f"{stem}.{FORMATS[view.format].suffix}", view.format not in _FILES, chunks)
+    title = _title(dumps, bases)
+    made: Iterable[bytes]
+    if bases:
+        profile = add(reader.read_beside(dumps))
+        made = render(view, profile, title=title, base=reader.read(bases[0]))
+    else:
+        made = render_merged(view, reader.read_beside(dumps), title=title)
+    if len(dumps) > 1 and not bases and view == View():
+        made = (_side_by_side(View("text"), dumps, reader), b"\n", *made)
+    return _Made(f"{stem}.{FORMATS[view.format].suffix}", view.format not in _FILES, made)
+
+
+def _of_processes(found: Dumps, names: Sequence[str]) -> list[Dump]:
+    """Return the dumps that are meant; of an archive one of each of its processes."""
+    if not names:
+        return [found.newest("latest")]
+    return [dump for name in names for dump in found.beside(name)]
+
+
+def _side_by_side(view: View, dumps: Sequence[Dump], reader: DumpReader) -> bytes:
+    profiles = reader.read_beside(dumps)
+    return render_outliers(view, zip([dump.name for dump in dumps], profiles, strict=True))
 
 
 def _title(dumps: Sequence[Dump], bases: Sequence[Dump]) -> str:
-    names = ", ".join(dump.name for dump in dumps)
+    names = ", ".join(dump.name for dump in dumps[:_MOST_NAMES])
+    names += f" and {len(dumps) - _MOST_NAMES} more" * (len(dumps) > _MOST_NAMES)
     return f"{names}, since {bases[0].name}" if bases else names
 
 
-def _parsed(options: dict[str, Any], *, growth: bool) -> View:
-    default = "text" if growth else "flamegraph" if options["opens"] else "top"
+def _parsed(
+    options: dict[str, Any],
+    parse: Callable[[Mapping[str, str]], View],
+    formats: Iterable[str],
+    default: str,
+) -> View:
     texts = {name: options[name] for name in ("by", "limit", "focus", "ignore", "hide")}
     texts["value"] = "objects" if options["objects"] else ""
     texts["hide_kinds"] = ",".join(options["hide_kinds"])
@@ -145,62 +192,21 @@ def _parsed(options: dict[str, Any], *, growth: bool) -> View:
     given = {name: text for name, text in texts.items() if text}
     given["format"] = options["made"] or default
     try:
-        return View.parse_growth(given) if growth else View.parse(given)
+        return parse(given)
     except ViewError as error:
-        others = ", ".join(FORMATS if growth else GROWTH_FORMATS)
-        hint = (
-            f"; {others}: with{'out' if growth else ''} --growth"
-            if error.option == "format"
-            else ""
-        )
-        raise click.UsageError(f"{error}{hint}") from error
+        other = error.option == "format" and given["format"] not in formats
+        hint = "; the other formats are for --growth, for --outliers, or for neither"
+        raise click.UsageError(f"{error}{hint if other else ''}") from error
 
 
-# --- profiles -------------------------------------------------------------------------------------
+def _reader(view: View, options: dict[str, Any]) -> DumpReader:
+    names_native = options["native_names"] or options["binaries"]
+    return DumpReader(
+        threads=view.needs_threads, folders=options["binaries"] if names_native else None
+    )
 
 
-class _Reader:
-    """Reads dumps as a view needs them. What could not be named is told once."""
-
-    def __init__(self, view: View, options: dict[str, Any]) -> None:
-        self._threads = view.needs_threads
-        self._names_native = bool(options["native_names"] or options["binaries"])
-        self._folders = options["binaries"]
-        self._told: set[str] = set()
-
-    def read(self, dump: Dump) -> Profile:
-        try:
-            names = self._native_names(dump) if self._names_native else None
-            return reading.read(dump.content, threads=self._threads, native_names=names)
-        except ProfileError as error:
-            raise EndoscopeError(
-                f"{dump.name}: {error}", remedy="Is it a heap dump, and was it fetched whole?"
-            ) from error
-
-    def _native_names(self, dump: Dump) -> Mapping[int, tuple[Frame, ...]]:
-        native = reading.native_addresses(dump.content)
-        dump.content.seek(0)
-        folders = (*self._folders, *((dump.archive.binaries,) if dump.archive else ()))
-        found = native_names.resolve(native, Places(folders), symbol_cache.of_user())
-        for note in found.notes:
-            if note not in self._told:
-                click.echo(printable(note), err=True)
-        self._told.update(found.notes)
-        return found.frames
-
-
-def _added(profiles: Sequence[Profile]) -> Profile:
-    if len(profiles) == 1:
-        return profiles[0]
-    runs = [run for run in map(run_of, profiles) if run is not None]
-    if len(set(runs)) < len(runs):
-        raise EndoscopeError(
-            "Some of these dumps are of one process: added up, its memory would count twice",
-            remedy="Give one dump of each process; or --growth, or --diff, to compare them.",
-        )
-    if len(runs) < len(profiles):
-        click.echo("Not all dumps say of which process they are: they are added up.", err=True)
-    return add(profiles)
+# --- what is said beside it -----------------------------------------------------------------------
 
 
 def _tell_if_incomplete(dumps: Iterable[Dump]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +14,14 @@ from endoscope.client import Client
 from endoscope.errors import EndoscopeError
 from endoscope.service import dumps_of, is_dump_name
 from endoscope_profiles.printable import printable
+from endoscope_report import rounds
 from endoscope_report.archive import Archive, is_archive
 
 _TAKEN = re.compile(r"_(\d{1,20})(?:-(\d{1,9}))?\.prof$")
-_MOST_DUMPS = 200  # each is an open file
+_MOST_DUMPS = 500  # each is an open file
+
+Choice = Callable[[Mapping[str, rounds.Facts]], list[str]]
+"""Chooses dumps, given in the order in which they were taken, by what they say of themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,7 @@ class Dump:
 class Dumps:
     """Opens dumps by what people call them.
 
-    That is a file; an archive, which means its newest dump, or all of them; `ARCHIVE:NAME` for
+    That is a file; an archive, which means its newest dump, or several of them; `ARCHIVE:NAME` for
     a certain one; and the name of a dump in the service that `client` returns, or `latest`.
     What is opened is closed with `opened`, and temporary files are gone then.
     """
@@ -47,12 +51,28 @@ class Dumps:
         archive = self._archive_called(name)
         return self._unpacked(archive, self._names(archive)[-1]) if archive else self._one(name)
 
-    def all(self, name: str) -> Sequence[Dump]:
-        """Return the dumps that `name` means, at least one, as they were taken."""
+    def beside(self, name: str) -> Sequence[Dump]:
+        """Return the dumps that `name` means, the newest last: one of each process.
+
+        See `rounds.last_round`. Raises `EndoscopeError`.
+        """
+        return self._chosen(name, rounds.last_round)
+
+    def of_one_process(self, name: str) -> Sequence[Dump]:
+        """Return the dumps that `name` means, as they were taken: those of the newest's process."""
+        return self._chosen(name, rounds.of_newest_process)
+
+    def _chosen(self, name: str, choice: Choice) -> Sequence[Dump]:
         archive = self._archive_called(name)
         if archive is None:
             return [self._one(name)]
-        return [self._unpacked(archive, each) for each in self._names(archive)]
+        names = choice({each: _facts(archive, each) for each in self._names(archive)})
+        if len(names) > _MOST_DUMPS:
+            raise EndoscopeError(
+                f"{archive.path} holds more than {_MOST_DUMPS} heap dumps",
+                remedy="Name the ones that are meant: ARCHIVE:NAME.",
+            )
+        return [self._unpacked(archive, each) for each in names]
 
     def _archive_called(self, name: str) -> Archive | None:
         path = Path(name)
@@ -71,8 +91,11 @@ class Dumps:
         return self._of_service(name)
 
     def all_of_service(self) -> Sequence[Dump]:
-        """Return the dumps that the service lists, as they were taken."""
-        return [self._of_service(name) for name in reversed(dumps_of(self._client()))]
+        """Return the dumps that the service lists, as `of_one_process` does."""
+        dumps = [self._of_service(name) for name in reversed(dumps_of(self._client()))]
+        facts = {dump.name: rounds.facts_of(dump.content) for dump in dumps}
+        kept = set(rounds.of_newest_process(facts))
+        return [dump for dump in dumps if dump.name in kept]
 
     def _of_file(self, path: Path) -> Dump:
         try:
@@ -87,11 +110,6 @@ class Dumps:
             raise EndoscopeError(
                 f"{archive.path}: there is no heap dump in this archive",
                 remedy="Take one before the export: endoscope start, endoscope dump.",
-            )
-        if len(archive.dumps) > _MOST_DUMPS:
-            raise EndoscopeError(
-                f"{archive.path} holds more than {_MOST_DUMPS} heap dumps",
-                remedy="Name the ones that are meant: ARCHIVE:NAME.",
             )
         return sorted(archive.dumps, key=_age)
 
@@ -125,6 +143,11 @@ class Dumps:
             where = "" if name == "latest" else f"{name} is no file here, and of the service: "
             raise EndoscopeError(f"{where}{error.message}", remedy=error.remedy) from error
         return Dump(name, self._opened.enter_context(saved.open("rb")))
+
+
+def _facts(archive: Archive, name: str) -> rounds.Facts:
+    with archive.open_dump(name) as content:
+        return rounds.facts_of(content)
 
 
 def _is_file(path: Path) -> bool:

@@ -17,6 +17,7 @@ from endoscope.service import read_secret
 from endoscope_profiles.printable import printable
 from endoscope_report.collection_index import Row
 from endoscope_report.file_names import FileNames
+from endoscope_report.service_processes import of_all_processes
 from endoscope_report.sources import Source
 from endoscope_report.verification import Verification, verify
 
@@ -116,8 +117,10 @@ class Fetch:
 
     def _once(self, target: Target) -> _Saved:
         self._client = Client(target, self._order.seconds)
+        query = {**self._order.query, **of_all_processes(self._client)}
+        self._check()
         digest, done = hashlib.sha256(), 0
-        with self._client.download("/export", self._order.query) as download:
+        with self._client.download("/export", query) as download:
             path = self._names.claim(self._source.identity, self._source.stem, download.name)
             self._check()
             with written_whole(path) as write:
@@ -147,6 +150,7 @@ class Fetch:
             service_name=manifest.get("service_name"),
             service_version=manifest.get("service_version"),
             pid=manifest.get("pid"),
+            processes=_processes(verification),
             path=saved.path.name if saved else None,
             bytes=saved.bytes if saved else None,
             sha256=saved.sha256 if saved else None,
@@ -158,6 +162,12 @@ class Fetch:
             error=_shown(error[0]) if error else None,
             remedy=_shown(error[1]) if error else None,
         )
+
+
+def _processes(verification: Verification | None) -> int | None:
+    if verification is None or verification.manifest is None:
+        return None
+    return len(verification.manifest.processes) or 1
 
 
 def _fault(verification: Verification) -> tuple[str, str] | None:

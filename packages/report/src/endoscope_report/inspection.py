@@ -19,6 +19,8 @@ def sections_of(contents: Contents, *, in_order: bool = False) -> Iterator[Secti
         return
     document = contents.manifest.document
     yield Section("Archive", (), [*_facts(contents, document)])
+    if contents.manifest.processes:
+        yield Section("Processes", _PROCESS_HEAD, [*_processes(contents.manifest)])
     yield Section("Groups", ("files", "bytes", "group"), [*_groups(document["members"])])
     rows = document["members"]
     ordered = rows if in_order else sorted(rows, key=lambda row: -int(row["bytes"]))
@@ -29,9 +31,9 @@ def sections_of(contents: Contents, *, in_order: bool = False) -> Iterator[Secti
     yield Section(
         "Plugins", ("plugin", "version", "seconds", "state"), [*map(_plugin, document["plugins"])]
     )
-    yield Section(
-        "What plugins tell", ("plugin", "section", "name", "value"), [*_entries(document)]
-    )
+    first = 0 if contents.manifest.processes else 1  # of one process its id is told above
+    rows = [row[first:] for row in _entries(document)]
+    yield Section("What plugins tell", _ENTRY_HEAD[first:], rows)
 
 
 def _bare_files(contents: Contents, *, in_order: bool) -> Iterator[tuple[str, ...]]:
@@ -46,6 +48,8 @@ def _facts(contents: Contents, document: Mapping[str, Any]) -> Iterator[tuple[st
     yield ("made", f"{document['made']} ({document['timestamp']})")
     yield ("service", f"{document['service_name']} {document['service_version']}".rstrip())
     yield ("process", f"{document['pid']}, up for {document['uptime_seconds']} s")
+    if contents.manifest and contents.manifest.processes:
+        yield ("of", f"{len(contents.manifest.processes):,} processes")
     for name in ("python", "endoscope"):
         yield (name, document[f"{name}_version"])
     yield ("platform", document["platform"])
@@ -59,6 +63,25 @@ def _asked_for(selection: Mapping[str, Any]) -> str:
     asked = "everything" if only is None else "only " + ", ".join(only)
     asked += " without " + ", ".join(without) if without else ""
     return asked + (f" since {since}" if since else "")
+
+
+_ENTRY_HEAD = ("process", "plugin", "section", "name", "value")
+_PROCESS_HEAD = ("pid", "started", "files", "bytes", "failed", "what")
+
+
+def _processes(manifest: Manifest) -> Iterator[tuple[str, ...]]:
+    """Yield what each process has: in all, and how many files of which group."""
+    groups: dict[int | None, Counter[str]] = {}
+    sizes: Counter[int | None] = Counter()
+    for row in manifest.members:
+        groups.setdefault(row.process, Counter())[row.group] += 1
+        sizes[row.process] += row.bytes
+    failed = Counter(row.process for row in manifest.failures)
+    for process in manifest.processes:
+        pid, has = process.pid, groups.get(process.pid, Counter())
+        what = ", ".join(f"{group} {count:,}" for group, count in sorted(has.items()))
+        numbers = (f"{has.total():,}", f"{sizes[pid]:,}", f"{failed[pid]:,}")
+        yield (str(pid), process.started, *numbers, what or "nothing")
 
 
 def _groups(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, ...]]:
@@ -89,7 +112,7 @@ def _left_out(manifest: Manifest) -> Iterator[tuple[str, ...]]:
 
 def _failures(manifest: Manifest) -> Iterator[tuple[str, ...]]:
     for row in manifest.failures:
-        yield (row.path or f"plugin {row.plugin}", row.code, row.message)
+        yield (row.what, row.code, row.message)
 
 
 def _plugin(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -105,4 +128,6 @@ def _entries(document: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     for row in document["entries"]:
         value = row["value"]
         shown = words[value] if value is None or isinstance(value, bool) else str(value)
-        yield (row["plugin"], row["section"], row["name"], shown)
+        process = row.get("process")
+        owner = "-" if process is None else str(process)
+        yield (owner, row["plugin"], row["section"], row["name"], shown)

@@ -21,6 +21,7 @@ SCHEMA = 1
 MOST_BYTES = 64 * 1024 * 1024
 # Each takes up to 100 bytes of memory. A row of an honest manifest has fifteen of them.
 _MOST_VALUES = 2_000_000
+_PROCESS_FAILED = "process_failed"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -32,23 +33,41 @@ class ManifestError(EndoscopeError):
 
 @dataclass(frozen=True, slots=True)
 class MemberRow:
-    """A file that is in the archive. `truncated`: its own bytes ended early."""
+    """A file that is in the archive. `truncated`: its own bytes ended early.
+
+    `process` is the id of the one that it is of, in an archive of all processes of a service; None
+    for what stands once, and as in all rows in an archive of one.
+    """
 
     path: str
     bytes: int
     sha256: str
     group: str
     truncated: bool
+    process: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class FailureRow:
-    """What should be in the archive and is not, or not whole. `path` is None for a plugin."""
+    """What should be in the archive and is not, or not whole.
+
+    `path` is None for a plugin, or by the code `process_failed` for a process.
+    """
 
     plugin: str
     path: str | None
     code: str
     message: str
+    process: int | None = None
+
+    @property
+    def what(self) -> str:
+        """What has failed, for a person."""
+        if self.path is not None:
+            return self.path
+        if self.code == _PROCESS_FAILED:
+            return f"process {self.process}"
+        return f"plugin {self.plugin}" + (f" of process {self.process}" if self.process else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +77,29 @@ class LeftOutRow:
     path: str
     group: str
     reason: str
+    process: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRow:
+    """A process that an archive of all is made of; `started` is RFC 3339."""
+
+    pid: int
+    started: str
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A manifest whose shape was checked. `document` is all of it, as JSON has it."""
+    """A manifest whose shape was checked. `document` is all of it, as JSON has it.
+
+    `processes` is empty if it is of one process.
+    """
 
     document: Mapping[str, Any]
     members: tuple[MemberRow, ...]
     failures: tuple[FailureRow, ...]
     left_out: tuple[LeftOutRow, ...]
+    processes: tuple[ProcessRow, ...] = ()
 
     @property
     def cut(self) -> tuple[MemberRow, ...]:
@@ -115,13 +147,14 @@ def parse(data: bytes) -> Manifest:
     return Manifest(
         document,
         tuple(_member(row) for row in document["members"]),
+        tuple(_failure(row) for row in document["failures"]),
         tuple(
-            FailureRow(row["plugin"], row["path"], row["code"], row["message"])
-            for row in document["failures"]
+            LeftOutRow(row["path"], row["group"], row.get("reason", "group"), row.get("process"))
+            for row in document["left_out"]
         ),
         tuple(
-            LeftOutRow(row["path"], row["group"], row.get("reason", "group"))
-            for row in document["left_out"]
+            ProcessRow(row["pid"], row["process_started"])
+            for row in document.get("processes") or ()
         ),
     )
 
@@ -156,10 +189,22 @@ def _error(message: str) -> ManifestError:
 
 
 def _member(row: Mapping[str, Any]) -> MemberRow:
-    return MemberRow(row["path"], row["bytes"], row["sha256"], row["group"], row["truncated"])
+    return MemberRow(
+        row["path"],
+        row["bytes"],
+        row["sha256"],
+        row["group"],
+        row["truncated"],
+        row.get("process"),
+    )
+
+
+def _failure(row: Mapping[str, Any]) -> FailureRow:
+    return FailureRow(row["plugin"], row["path"], row["code"], row["message"], row.get("process"))
 
 
 _WORDS = Each(str)
+_PROCESS = Optional(int)
 _COUNTS = Optional(Named(int))
 _SHAPE = {
     "schema": int,
@@ -180,6 +225,7 @@ _SHAPE = {
         "without": _WORDS,
         "since": Optional((str, type(None))),
     },
+    "processes": Optional(Each({"pid": int, "process_started": str})),
     "plugins": Each(
         {
             "name": str,
@@ -196,6 +242,7 @@ _SHAPE = {
             "section": str,
             "name": str,
             "value": (str, int, float, bool, type(None)),
+            "process": _PROCESS,
         }
     ),
     "members": Each(
@@ -208,8 +255,25 @@ _SHAPE = {
             "truncated": bool,
             "content": Optional(str),
             "redactions": _COUNTS,
+            "process": _PROCESS,
         }
     ),
-    "failures": Each({"plugin": str, "path": (str, type(None)), "code": str, "message": str}),
-    "left_out": Each({"path": str, "plugin": str, "group": str, "reason": Optional(str)}),
+    "failures": Each(
+        {
+            "plugin": str,
+            "path": (str, type(None)),
+            "code": str,
+            "message": str,
+            "process": _PROCESS,
+        }
+    ),
+    "left_out": Each(
+        {
+            "path": str,
+            "plugin": str,
+            "group": str,
+            "reason": Optional(str),
+            "process": _PROCESS,
+        }
+    ),
 }

@@ -12,7 +12,9 @@ from rich.text import Text
 
 from endoscope_profiles.printable import printable
 
-_NUMBERS = frozenset({"bytes", "files", "seconds", "times"})
+_NUMBERS = frozenset(
+    {"bytes", "failed", "files", "pid", "process", "processes", "seconds", "times"}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import click
 
 from endoscope_profiles.amounts import size
 from endoscope_profiles.printable import printable
+from endoscope_report.manifest import LeftOutRow
 from endoscope_report.output import printing
 from endoscope_report.progress import reading
 from endoscope_report.verification import Problem, Verdict, Verification, verify
@@ -68,11 +70,22 @@ def _lines(verification: Verification) -> Iterator[str]:
     if found is None:
         return
     for row in found.failures:
-        yield f"failed: {row.path or f'plugin {row.plugin}'}: {row.code}: {row.message}"
+        yield f"failed: {row.what}: {row.code}: {row.message}"
     for member in found.cut:
         yield f"cut: {member.path}"
-    for left in found.left_out:
-        yield f"left out: {left.path} (by {left.reason}; group {left.group})"
+    yield from _left_out(found.left_out)
+
+
+def _left_out(rows: Iterable[LeftOutRow]) -> Iterator[str]:
+    """Yield a line for each file; what several processes have alike is one."""
+    alike = Counter((_in_its_folder(row), row.reason, row.group) for row in rows)
+    for (path, reason, group), count in alike.items():
+        of = f" of {count:,} processes" if count > 1 else ""
+        yield f"left out: {path}{of} (by {reason}; group {group})"
+
+
+def _in_its_folder(row: LeftOutRow) -> str:
+    return row.path.removeprefix(f"processes/{row.process}/")
 
 
 def _problem(problem: Problem) -> str:
