@@ -129,8 +129,32 @@ def test_routes_are_documented_with_access_summary_and_parameters(routes):
         part = text("http.md").partition(f"### `{route['method']} {route['path']}`\n")[2]
         part = " ".join(part.partition("\n### ")[0].partition("\n## ")[0].split())
         assert f"{route['summary']}. Access: {route['access']}." in part, route
-        for name in route["parameters"]:
+        for name in route["parameters"].keys() - {"process"}:
             assert f"`?{name}=`" in part, route
+
+
+def test_who_can_be_asked_stands_once_with_the_routes_that_any_process_answers(routes):
+    part = text("http.md").partition("## Several processes\n")[2].partition("\n## ")[0]
+    assert "`?process=`" in part
+    named = re.findall(r"`((?:GET|POST|DELETE) [^`]+)`", part)
+    any_answers = [route for route in routes if "process" not in route["parameters"]]
+    assert sorted(named) == sorted(f"{route['method']} {route['path']}" for route in any_answers)
+
+
+# --- modules ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("heading", "folder"),
+    [("Core, in the order of imports", "endoscope"), ("Many processes", "endoscope/processes")],
+)
+def test_modules_of_core_stand_in_the_document(heading, folder):
+    part = text("architecture.md").partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", part, re.MULTILINE)
+    documented = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    modules = {file.stem for file in (ROOT / "packages/core/src" / folder).glob("*.py")}
+    assert len(documented) == len(set(documented))
+    assert set(documented) - {"processes"} == modules - {"__init__", "__main__"}
 
 
 # --- links ------------------------------------------------------------------------------------

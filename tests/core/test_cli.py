@@ -2,14 +2,30 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import yaml
 from click.testing import CliRunner
 
-from endoscope import Access, FileContent, Json, Parameter, Route, cli
+from endoscope import (
+    Access,
+    ByteStream,
+    FileContent,
+    Json,
+    NotSupportedError,
+    Parameter,
+    Plugin,
+    ProcessFact,
+    Reach,
+    Route,
+    Text,
+    cli,
+    hookimpl,
+)
 
 SECRET = "test-secret-123"
 
@@ -38,6 +54,9 @@ STATUS = {
     "platform": "linux",
     "profiler": None,
     "note": "[/odd] markup",
+    "active_since": None,
+    "sample_interval_bytes": 524288,
+    "cost": {"samples_taken": 12345},
     "allocator": {"allocated": 86_100_000, "resident": 999},
     "problems": [{"severity": "warning", "message": "[red]x[/]", "remedy": "Do [/this]."}],
 }
@@ -63,7 +82,45 @@ TOP = {
     ],
     "notes": [],
 }
-DUMPS = [{"name": "b.prof", "size": 57673, "timestamp": 1, "created": "2026-11-24T00:19:53Z"}]
+DUMPS = [
+    {
+        "name": "b.prof",
+        "size": 57673,
+        "timestamp": 1,
+        "created": "2026-11-24T00:19:53Z",
+        "pid": 4711,
+    }
+]
+
+
+def dump(_request):
+    return Json(
+        {
+            "message": "Heap dump generated",
+            "dump_path": f"/x/{os.getpid()}.prof",
+            "size": 57673,
+            "notes": ["none missing"],
+        }
+    )
+
+
+def top(request):
+    live = {"live_bytes": os.getpid()}
+    return Json({**TOP, **live, "asked": request.query["limit"]})
+
+
+def outliers(request):
+    return Text(f"{sorted(request.query.items())}\n")
+
+
+class Export(Plugin):
+    @hookimpl
+    def endoscope_routes(self):
+        def export(request):
+            which = "all" if request.every_process else os.getpid()
+            return ByteStream(iter([f"of {which}".encode()]), "archive.tar.gz")
+
+        return [Route("GET", "", export, Access.READ, "", reach=Reach.GATHERED)]
 
 
 @pytest.fixture
@@ -71,32 +128,21 @@ def memory(serve, tmp_path):
     """Serve routes like those of memory, with what a test wants."""
     content = tmp_path / "content"
     content.write_bytes(b"x" * 1000)
+    refusing = tmp_path / "refusing"
     listed = list(DUMPS)
+    parent = os.getpid()
 
     def download(request):
         return FileContent(content.open("rb"), 1000, request.path_parameters["name"])
 
     def act(request):
+        if refusing.exists() and os.getpid() != parent:
+            raise NotSupportedError("no profiler works here", remedy="Install one.")
         wish = f" with {request.body.decode()}" if request.body else ""
         return Json({"message": f"did {request.path.rsplit('/', 1)[-1]}{wish}"})
 
-    def dump(request):
-        return Json(
-            {
-                "message": "Heap dump generated",
-                "dump_path": "/x/b.prof",
-                "size": 57673,
-                "notes": ["none missing"],
-            }
-        )
-
-    def top(request):
-        return Json({**TOP, "asked": request.query["limit"]})
-
     def route(method, path, handler):
         return Route(method, path, handler, Access.ACT, "")
-
-    from endoscope import Plugin, hookimpl
 
     class Memory(Plugin):
         @hookimpl
@@ -109,10 +155,24 @@ def memory(serve, tmp_path):
                 route("POST", "/dump", dump),
                 route("GET", "/dumps", lambda _: Json(listed)),
                 route("GET", "/dumps/{name}", download),
+                Route(
+                    "GET",
+                    "/outliers",
+                    outliers,
+                    Access.READ,
+                    "",
+                    tuple(Parameter(name, "") for name in ("format", "by", "limit", "within")),
+                    reach=Reach.SERVICE,
+                ),
             ]
 
-    service = serve({"memory-double": Memory})
+        @hookimpl
+        def endoscope_process_facts(self):
+            return [ProcessFact("live_bytes", 57673), ProcessFact("profiling", "active")]
+
+    service = serve({"memory-double": Memory, "export-double": Export})
     service.listed = listed
+    service.refusing = refusing
     return service
 
 
@@ -124,7 +184,8 @@ def asked(run, memory, monkeypatch):
     original = client.Client._response
 
     def redirected(self, method, path, *rest):
-        return original(self, method, path.replace("/memory/", "/memory-double/"), *rest)
+        path = path.replace("/memory/", "/memory-double/").replace("/export", "/export-double")
+        return original(self, method, path, *rest)
 
     monkeypatch.setattr(client.Client, "_response", redirected)
 
@@ -171,14 +232,20 @@ def test_top_for_a_person(asked):
 
 
 def test_top_for_a_script(asked):
-    assert json.loads(asked("top", "--json", "-n", "1")[1]) == {**TOP, "asked": "1"}
+    said = {**TOP, "live_bytes": os.getpid(), "asked": "1"}
+    assert json.loads(asked("top", "--json", "-n", "1")[1]) == said
 
 
 def test_dump_and_dumps(asked, memory):
     out = asked("dump")[1]
-    assert out.startswith("Heap dump generated: /x/b.prof (57.7 kB)\n")
-    assert "none missing" in out
-    assert "b.prof" in asked("dumps")[1]
+    assert out == f"Heap dump generated: /x/{os.getpid()}.prof (57.7 kB)\n  none missing\n"
+    assert asked("dumps")[1].split("\n")[1].split() == [
+        "b.prof",
+        "57.7",
+        "kB",
+        "2026-11-24T00:19:53Z",
+        "4711",
+    ]
     assert json.loads(asked("dumps", "--json")[1]) == DUMPS
     memory.listed.clear()
     assert asked("dumps")[:2] == (0, "no dumps\n")
@@ -207,11 +274,134 @@ def test_plugins(asked):
 
 
 def test_an_error_is_one_message_with_its_remedy(asked):
-    status, out, err = asked("export")
+    status, out, err = asked("status", "--process", "1")
     assert (status, out) == (1, "")
     assert err == (
-        "endoscope: nothing is at this path\n  GET /diagnostics lists what can be asked.\n"
+        "endoscope: this service has no process 1\n"
+        "  GET /diagnostics/processes lists those there are.\n"
     )
+
+
+# --- several processes ----------------------------------------------------------------------------
+
+
+def fork_idle():
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(120)
+        os._exit(0)
+    return pid
+
+
+@pytest.fixture
+def pids(memory, eventually):
+    """Let the service have two more processes; return the ids of all, this one's first."""
+    forked = [fork_idle(), fork_idle()]
+    try:
+        assert eventually(lambda: len(memory.ask("/processes").json()) == 3)
+        yield [os.getpid(), *forked]
+    finally:
+        for pid in forked:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def test_the_processes_of_a_service(asked, pids):
+    status, out, err = asked("processes")
+    assert (status, err) == (0, "")
+    head, *rows = out.splitlines()
+    assert head.split() == [
+        *("pid", "role", "parent", "up", "resident", "times", "live", "profiling", "state")
+    ]
+    assert [int(row.split()[0]) for row in rows] == [pids[0], *sorted(pids[1:])]
+    assert [row.split()[1] for row in rows] == ["door", "member", "member"]
+    assert all("57.7 kB  active" in row for row in rows)
+    told = json.loads(asked("processes", "--json")[1])
+    assert {row["pid"] for row in told} == set(pids)
+
+
+def test_all_are_asked_if_there_are_several(asked, pids):
+    assert asked("stop")[1].splitlines() == [f"{pid}  did stop" for pid in sorted(pids)]
+    assert asked("stop", "--process", "all") == asked("stop")
+    collected = json.loads(asked("stop", "--json")[1])["processes"]
+    assert [row["pid"] for row in collected] == sorted(pids)
+
+
+def test_one_is_asked_and_answers_as_if_it_were_alone(asked, pids):
+    assert asked("stop", "--process", str(pids[1])) == (0, "did stop\n", "")
+    out = asked("dump", "--process", str(pids[1]))[1]
+    assert out.startswith(f"Heap dump generated: /x/{pids[1]}.prof (57.7 kB)\n")
+
+
+def test_all_of_one_process(asked):
+    out = asked("stop", "--process", "all")[1]
+    assert out == f"{os.getpid()}  did stop\n"
+
+
+def test_those_that_fail_are_told_and_the_others_answer(asked, memory, pids):
+    memory.refusing.touch()
+    status, out, err = asked("start")
+    assert (status, out.split()[0]) == (1, str(pids[0]))
+    assert len(out.splitlines()) == 1
+    failed = ", ".join(map(str, sorted(pids[1:])))
+    assert err == f"{failed}  failed: no profiler works here\n  Install one.\n"
+    status, out, err = asked("start", "--json")
+    assert (status, err) == (1, "")
+    assert sorted(row["status"] for row in json.loads(out)["processes"]) == [200, 501, 501]
+
+
+def test_a_dump_of_each(asked, pids):
+    lines = asked("dump")[1].splitlines()
+    assert lines[::2] == [
+        f"{pid}  Heap dump generated: /x/{pid}.prof (57.7 kB)" for pid in sorted(pids)
+    ]
+    assert {line.strip() for line in lines[1::2]} == {"none missing"}
+
+
+def test_the_state_of_each(asked, pids):
+    head, *rows = asked("status")[1].splitlines()
+    assert head.split()[:3] == ["pid", "status", "profiler"]
+    assert [row.split()[:2] for row in rows[:3]] == [[str(pid), "active"] for pid in sorted(pids)]
+    assert "12345    86.1 MB" in rows[0]
+    assert sum("[red]x[/]" in row for row in rows) == 1, "a problem that all have is told once"
+
+
+def test_what_each_holds_and_the_stacks_of_the_first(asked, pids):
+    out = asked("top", "--process", "all")[1]
+    rows = out.split("\n\n")[0].splitlines()[1:]
+    assert [int(row.split()[0]) for row in rows] == sorted(pids, reverse=True)
+    assert all("50%" in row and "leak[0]  /srv/app.py:7" in row for row in rows)
+    assert f"\nprocess {max(pids)}, which holds the most:\n" in out
+    assert "10.0 MB ± 2.0 MB in 5 ± 1 blocks" in out
+
+
+def test_the_stacks_of_the_largest_if_nobody_says_whose(asked, pids):
+    status, out, err = asked("top", "--json")
+    assert (status, json.loads(out)["live_bytes"]) == (0, pids[0]), "the one that ran all tests"
+    assert err.startswith(f"process {pids[0]}, the largest of 3: ")
+    status, out, err = asked("top", "--json", "--process", str(pids[1]))
+    assert (json.loads(out)["live_bytes"], err) == (pids[1], "")
+
+
+def test_an_archive_of_all_or_of_one(asked, pids, tmp_path):
+    target = tmp_path / "archive"
+    assert asked("export", "-o", str(target))[0] == 0
+    assert target.read_text() == "of all"
+    assert asked("export", "-o", str(target), "--process", str(pids[2]))[0] == 0
+    assert target.read_text() == f"of {pids[2]}"
+
+
+def test_an_archive_of_the_only_process(asked, tmp_path):
+    target = tmp_path / "archive"
+    assert asked("export", "-o", str(target))[0] == 0
+    assert target.read_text() == f"of {os.getpid()}"
+
+
+def test_outliers_are_the_service_s_to_find(asked):
+    assert asked("outliers") == (0, "[('format', 'text')]\n", "")
+    out = asked("outliers", "--by", "stack", "-n", "3", "--within", "60", "--json")[1]
+    asked_for = [("by", "stack"), ("format", "json"), ("limit", "3"), ("within", "60")]
+    assert out == f"{asked_for}\n"
 
 
 # --- which service --------------------------------------------------------------------------------

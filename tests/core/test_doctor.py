@@ -74,7 +74,16 @@ def test_a_taken_port(judge):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         (problem,) = errors(judge(listen=f"127.0.0.1:{taken.getsockname()[1]}"))
     assert "Address already in use" in problem.message
-    assert "If it is the service itself, all is well." in problem.remedy
+    assert "set `listen` to a free address" in problem.remedy
+
+
+def test_a_service_that_runs_already_is_joined(serve):
+    service = serve()
+    problems = examine(Configuration(values=service.settings))
+    assert errors(problems) == []
+    assert [
+        problem.message for problem in problems if "the service runs already" in problem.message
+    ] == ["the service runs already, as 1 process behind 127.0.0.1:0; others join"]
 
 
 def test_an_output_directory_that_cannot_be_used(judge, tmp_path):

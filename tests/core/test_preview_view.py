@@ -19,6 +19,7 @@ ANSWER = {
             "content": "text",
             "redactions": {"key": 2, "url": 1},
             "truncated": False,
+            "process": None,
         },
         {
             "path": "memory/growth.txt",
@@ -28,15 +29,40 @@ ANSWER = {
             "content": None,
             "redactions": None,
             "truncated": False,
+            "process": None,
         },
     ],
     "left_out": [
-        {"path": "router-binary", "plugin": "export", "group": "binary", "reason": "group"},
-        {"path": "logs/old.log", "plugin": "logs", "group": "logs", "reason": "older"},
+        {
+            "path": "router-binary",
+            "plugin": "export",
+            "group": "binary",
+            "reason": "group",
+            "process": None,
+        },
+        {
+            "path": "logs/old.log",
+            "plugin": "logs",
+            "group": "logs",
+            "reason": "older",
+            "process": None,
+        },
     ],
     "failures": [
-        {"plugin": "logs", "path": "logs/x", "code": "vanished", "message": "it was gone"},
-        {"plugin": "slow", "path": None, "code": "timed_out", "message": "late"},
+        {
+            "plugin": "logs",
+            "path": "logs/x",
+            "code": "vanished",
+            "message": "it was gone",
+            "process": None,
+        },
+        {
+            "plugin": "slow",
+            "path": None,
+            "code": "timed_out",
+            "message": "late",
+            "process": None,
+        },
     ],
 }
 
@@ -78,3 +104,18 @@ def test_a_long_path_is_there_to_its_end():
     path = "binaries/" + "/".join(f"folder-{number}" for number in range(40))
     text = shown({**ANSWER, "members": [{**ANSWER["members"][0], "path": path}]})
     assert path in "".join(char for char in text if char not in " \n│").replace("│", "")
+
+
+def test_what_several_processes_have_alike_is_left_out_in_one_line():
+    row = {"plugin": "logs", "group": "logs", "reason": "older"}
+    rows = [row | {"path": f"processes/{pid}/logs/x", "process": pid} for pid in (7, 8)]
+    rows.append(row | {"path": "processes/9/logs/y", "process": 9})
+    text = shown({**ANSWER, "left_out": rows})
+    assert "left out: logs/x of 2 processes (not changed since then)" in text
+    assert "left out: logs/y (not changed since then)" in text
+
+
+def test_a_process_that_failed_is_named():
+    row = {"plugin": "export", "path": None, "code": "process_failed", "message": "it has ended"}
+    text = shown({**ANSWER, "failures": [row | {"process": 7}]})
+    assert "failed: export in process 7: it has ended (process_failed)" in text

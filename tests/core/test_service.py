@@ -1,8 +1,15 @@
 import click
 import pytest
 
+from endoscope.client import Client, Target
 from endoscope.errors import EndoscopeError
-from endoscope.service import access_options, read_secret, secret_of, service_options
+from endoscope.service import (
+    access_options,
+    process_query,
+    read_secret,
+    secret_of,
+    service_options,
+)
 
 
 def options_of(decorator, *words):
@@ -43,3 +50,15 @@ def test_a_secret_that_cannot_be_read(tmp_path, content, said):
     with pytest.raises(EndoscopeError, match=said) as caught:
         read_secret(tmp_path / "file")
     assert caught.value.remedy
+
+
+def test_the_only_process_is_asked_plainly(serve):
+    service = serve()
+    client = Client(Target.from_url(str(service.address), service.settings["shared_secret"]))
+    assert process_query(client, None) == {}
+    assert process_query(client, "all") == {"process": "all"}
+
+
+def test_who_names_a_process_costs_no_question():
+    nobody = Client(Target.from_url("unix:/no/such/socket", None))
+    assert process_query(nobody, "4711") == {"process": "4711"}

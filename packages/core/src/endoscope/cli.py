@@ -1,10 +1,11 @@
-"""The command line: arguments to settings to one call. The only place that prints and exits."""
+"""The command line: arguments to settings to one call.
+
+Together with `printing` the only place that prints and exits.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,17 +15,35 @@ import click
 from click.shell_completion import get_completion_class
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
-from endoscope import added_commands, doctor, launch, preview_view, top_view
+from endoscope import (
+    added_commands,
+    doctor,
+    launch,
+    preview_view,
+    processes_view,
+    status_view,
+    top_view,
+)
 from endoscope.client import Client
 from endoscope.contributions import Problem
 from endoscope.errors import EndoscopeError
-from endoscope.service import client_of, config_option, configuration_of, dumps_of, service_options
+from endoscope.printing import print_json, print_parts, print_problems, save, show, show_lines
+from endoscope.replies import Reply
+from endoscope.service import (
+    answer_of,
+    client_of,
+    config_option,
+    configuration_of,
+    dumps_of,
+    process_option,
+    process_query,
+    service_options,
+)
 from endoscope.sizes import size
-
-_STATES = {"info": "[green]ok[/]", "warning": "[yellow]warning[/]", "error": "[red]error[/]"}
+from endoscope.tables import narrow
+from endoscope.values import value
 
 Command = Callable[..., Any]
 
@@ -74,10 +93,6 @@ def _json_option(function: Command) -> Command:
     )
 
 
-def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
-
-
 # --- beside the service ------------------------------------------------------------------
 
 
@@ -105,19 +120,10 @@ def examine(
     """Check every precondition. Exits with 1 if something needed is missing."""
     problems = doctor.examine(configuration_of(config), disabled)
     if as_json:
-        _print_json([dataclasses.asdict(problem) for problem in problems])
+        print_json([dataclasses.asdict(problem) for problem in problems])
     else:
-        _print_problems(problems)
+        print_problems(problems)
     context.exit(1 if any(problem.severity == "error" for problem in problems) else 0)
-
-
-def _print_problems(problems: Sequence[Problem]) -> None:
-    table = Table(show_header=False, box=None, padding=(0, 1))
-    for problem in problems:
-        table.add_row(_STATES[problem.severity], escape(problem.message))
-        if problem.remedy:
-            table.add_row("", f"[dim]->[/] {escape(problem.remedy)}")
-    Console(soft_wrap=False).print(table)
 
 
 @commands.command()
@@ -135,69 +141,99 @@ def completion(shell: str) -> None:
 @commands.command()
 @service_options
 @_json_option
+def processes(as_json: bool, **options: Any) -> None:
+    """List the service's processes, and mark those that hold more than the others."""
+    rows = client_of(options).ask("GET", "/processes")
+    if as_json:
+        print_json(rows)
+    else:
+        print_parts(processes_view.parts(rows))
+
+
+@commands.command()
+@process_option
+@service_options
+@_json_option
 def status(as_json: bool, **options: Any) -> None:
     """Show the state of memory profiling."""
-    answer = client_of(options).ask("GET", "/memory/status")
-    if as_json:
-        _print_json(answer)
-        return
-    table = Table(show_header=False, box=None)
-    for name, value in answer.items():
-        if name not in ("allocator", "cost", "problems"):
-            table.add_row(name, escape(_shown(value)))
-    for name, value in (answer.get("cost") or {}).items():
-        table.add_row(f"cost {name}", escape(_shown(value)))
-    for name, value in (answer.get("allocator") or {}).items():
-        table.add_row(f"allocator {name}", size(value))
-    Console().print(table)
-    _print_problems([Problem(**problem) for problem in answer.get("problems", [])])
+    answer = answer_of(options, "GET", "/memory/status")
+    show(answer, _print_status, _print_status_of_all, as_json=as_json)
 
 
 @commands.command("start")
 @click.option("--interval", type=int, metavar="BYTES", help="One sample per so many bytes.")
 @click.option("--discard", is_flag=True, help="Throw away what was sampled so far.")
+@process_option
 @service_options
 @_json_option
 def start_profiling(interval: int | None, discard: bool, as_json: bool, **options: Any) -> None:
-    """Switch memory profiling on."""
+    """Switch memory profiling on.
+
+    What is asked of all processes holds for those that join them later, too.
+    """
     wish = {"sample_interval_bytes": interval, "discard": discard}
-    _report(client_of(options).ask("POST", "/memory/start", body=wish), as_json=as_json)
+    answer = answer_of(options, "POST", "/memory/start", body=wish)
+    show_lines(answer, _message, as_json=as_json)
 
 
 @commands.command("stop")
+@process_option
 @service_options
 @_json_option
 def stop_profiling(as_json: bool, **options: Any) -> None:
     """Switch memory profiling off; what was sampled is kept."""
-    _report(client_of(options).ask("POST", "/memory/stop"), as_json=as_json)
+    answer = answer_of(options, "POST", "/memory/stop")
+    show_lines(answer, _message, as_json=as_json)
 
 
 @commands.command()
 @click.option("-n", "--limit", default=10, show_default=True, help="How many stacks.")
 @click.option("--frames", default=5, show_default=True, help="How many frames of each.")
+@process_option
 @service_options
 @_json_option
 def top(limit: int, frames: int, as_json: bool, **options: Any) -> None:
-    """Show which stacks hold the most memory right now."""
-    answer = client_of(options).ask("GET", "/memory/top", {"limit": str(limit)})
-    if as_json:
-        _print_json(answer)
-    else:
+    """Show which stacks hold the most memory right now.
+
+    Without --process, of a service with several, those of the process that holds the most.
+    """
+    # Not all, as elsewhere: who is asked imports what reads profiles, 17 MB for good.
+    options["process"] = options["process"] or _largest(client_of(options))
+
+    def one(answer: Any) -> None:
         Console(soft_wrap=True).print(*top_view.lines(answer, frames), sep="\n", markup=False)
+
+    def each(replies: Sequence[Reply]) -> None:
+        first, *_ = ranked = top_view.most_first(replies)
+        print_parts(
+            [top_view.table_of_all(ranked), f"\nprocess {first.pid}, which holds the most:"]
+        )
+        one(first.answer)
+
+    answer = answer_of(options, "GET", "/memory/top", {"limit": str(limit)})
+    show(answer, one, each, as_json=as_json)
 
 
 @commands.command()
+@process_option
 @service_options
 @_json_option
 def dump(as_json: bool, **options: Any) -> None:
     """Write a heap dump on the service's side."""
-    answer = client_of(options).ask("POST", "/memory/dump")
-    if as_json:
-        _print_json(answer)
-    else:
-        click.echo(f"{answer['message']}: {answer['dump_path']} ({size(answer['size'])})")
-        for note in answer["notes"]:
-            click.echo(f"  {note}")
+    show_lines(answer_of(options, "POST", "/memory/dump"), _dumped, as_json=as_json)
+
+
+@commands.command()
+@click.option("--by", metavar="WHAT", help="Tell excess by function, stack, line, file, package.")
+@click.option("-n", "--limit", help="How many of these per outlier; 20 if not given.")
+@click.option("--within", metavar="SECONDS", help="How far apart the dumps may be; 3600.")
+@service_options
+@_json_option
+def outliers(as_json: bool, **options: Any) -> None:
+    """Compare the newest dumps of all processes: who holds more, and in which functions."""
+    given = {name: options[name] for name in ("by", "limit", "within") if options[name]}
+    made = given | {"format": "json" if as_json else "text"}
+    click.echo(client_of(options).fetch("GET", "/memory/outliers", made), nl=False)
 
 
 @commands.command()
@@ -207,11 +243,11 @@ def dumps(as_json: bool, **options: Any) -> None:
     """List the heap dumps, newest first."""
     answer = client_of(options).ask("GET", "/memory/dumps")
     if as_json:
-        _print_json(answer)
+        print_json(answer)
         return
-    table = Table("name", "size", "created")
+    table = narrow(Column("name", overflow="fold"), "size", "created", "process")
     for row in answer:
-        table.add_row(row["name"], size(row["size"]), row["created"])
+        table.add_row(row["name"], size(row["size"]), row["created"], value(row["pid"]))
     Console().print(table if answer else "no dumps")
 
 
@@ -225,7 +261,7 @@ def download(name: str, output: Path | None, as_json: bool, **options: Any) -> N
     client = client_of(options)
     if name == "latest":
         name = dumps_of(client)[0]
-    _save(client, f"/memory/dumps/{name}", output, {}, as_json=as_json)
+    save(client, f"/memory/dumps/{name}", output, {}, as_json=as_json)
 
 
 @commands.command()
@@ -235,16 +271,20 @@ def download(name: str, output: Path | None, as_json: bool, **options: Any) -> N
 @click.option("--since", metavar="TIME", help="Only files changed since: 2h, 7d, an RFC 3339 time.")
 @click.option("--format", type=click.Choice(["tar.gz", "tar.zst"]), help="Kind of archive.")
 @click.option("--preview", is_flag=True, help="Only list what would be in it, and be masked.")
+@process_option
 @service_options
 @_json_option
 def export(output: Path | None, preview: bool, as_json: bool, **options: Any) -> None:
     """Download one archive with everything a person needs to find the fault."""
     query = {name: options[name] for name in ("only", "without", "since", "format")}
-    given = {name: value for name, value in query.items() if value}
+    client = client_of(options)
+    given = {name: text for name, text in query.items() if text}
+    given |= process_query(client, options["process"])
     if preview:
-        _show_preview(client_of(options).ask("GET", "/export", given | {"preview": "1"}), as_json)
+        answer = client.ask("GET", "/export", given | {"preview": "1"})
+        print_json(answer) if as_json else print_parts(preview_view.parts(answer))
     else:
-        _save(client_of(options), "/export", output, given, as_json=as_json)
+        save(client, "/export", output, given, as_json=as_json)
 
 
 @commands.command()
@@ -254,7 +294,7 @@ def plugins(as_json: bool, **options: Any) -> None:
     """List the service's plugins and their failures."""
     answer = client_of(options).ask("GET", "/plugins")
     if as_json:
-        _print_json(answer)
+        print_json(answer)
         return
     table = Table("plugin", "distribution", "version", "state", "hooks")
     for row in answer:
@@ -269,46 +309,31 @@ def plugins(as_json: bool, **options: Any) -> None:
 # --- how things are shown --------------------------------------------------------------------
 
 
-def _report(answer: Any, *, as_json: bool) -> None:
-    if as_json:
-        _print_json(answer)
-    else:
-        click.echo(answer["message"])
+def _largest(client: Client) -> str | None:
+    """Return the process that has the most in memory, and say who that is; None for the only."""
+    rows = [row for row in client.ask("GET", "/processes") if row["state"] == "serving"]
+    if len(rows) < 2:
+        return None
+    found = max(rows, key=lambda row: row["resident_bytes"] or 0)
+    resident = size(found["resident_bytes"])
+    click.echo(f"process {found['pid']}, the largest of {len(rows)}: {resident} resident", err=True)
+    return str(found["pid"])
 
 
-def _show_preview(answer: Any, as_json: bool) -> None:
-    if as_json:
-        _print_json(answer)
-    else:
-        Console(soft_wrap=True).print(*preview_view.parts(answer), sep="\n")
+def _print_status(answer: Any) -> None:
+    print_parts([status_view.table(answer)])
+    print_problems([Problem(**problem) for problem in answer["problems"]])
 
 
-def _save(
-    client: Client, path: str, output: Path | None, query: dict[str, str], *, as_json: bool
-) -> None:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-    )
-    console = Console(stderr=True)
-    silent = not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=silent) as bar:
-        task = bar.add_task(path.rsplit("/", 1)[-1], total=None)
-
-        def progress(done: int, total: int | None) -> None:
-            bar.update(task, completed=done, total=total)
-
-        saved = client.save(path, output, query, progress)
-    saved_bytes = saved.stat().st_size
-    if as_json:
-        _print_json({"path": str(saved), "size": saved_bytes})
-    else:
-        click.echo(f"{os.fspath(saved)} ({size(saved_bytes)})")
+def _print_status_of_all(replies: Sequence[Reply]) -> None:
+    print_parts([status_view.table_of_all(replies)])
+    print_problems([*status_view.problems_of_all(replies)])
 
 
-def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "-" if value is None else str(value)
+def _message(answer: Any) -> list[str]:
+    return [answer["message"]]
+
+
+def _dumped(answer: Any) -> list[str]:
+    notes = (f"  {note}" for note in answer["notes"])
+    return [f"{answer['message']}: {answer['dump_path']} ({size(answer['size'])})", *notes]

@@ -12,6 +12,7 @@ from endoscope.configuration import Configuration
 from endoscope.contributions import Problem
 from endoscope.errors import EndoscopeError
 from endoscope.listener import Listener
+from endoscope.processes.place import Place
 
 
 def examine(source: Configuration, disabled: Iterable[str] = ()) -> tuple[Problem, ...]:
@@ -65,14 +66,19 @@ def _output_directory(assembly: Assembly) -> Problem:
 
 
 def _listener(assembly: Assembly) -> Problem:
-    try:
-        listener = Listener(assembly.settings.core.address)
-    except EndoscopeError as error:
+    core = assembly.settings.core
+    running = Place(core.output_directory, core.service_name, core.listen).members()
+    if running:
+        number = "1 process" if len(running) == 1 else f"{len(running)} processes"
         return Problem(
-            "error", error.message, f"{error.remedy} If it is the service itself, all is well."
+            "info", f"the service runs already, as {number} behind {core.listen}; others join"
         )
+    try:
+        listener = Listener(core.address)
+    except EndoscopeError as error:
+        return Problem("error", error.message, error.remedy)
     listener.close()
-    return Problem("info", f"{assembly.settings.core.listen} is free to listen on")
+    return Problem("info", f"{core.listen} is free to listen on")
 
 
 def _plugins(assembly: Assembly) -> list[Problem]:

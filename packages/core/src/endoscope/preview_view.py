@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rich.markup import escape
@@ -26,11 +27,31 @@ def parts(answer: Mapping[str, Any]) -> Iterator[Table | str]:
         table.add_row(*map(_shown, cells))
     yield table
     yield f"{size(answer['bytes'])} before compression; masked: {_counts(answer['redactions'])}"
-    for row in answer["left_out"]:
-        why = "not changed since then" if row["reason"] == "older" else f"group {row['group']}"
-        yield _shown(f"left out: {row['path']} ({why})")
+    yield from map(_shown, _left_out(answer["left_out"]))
     for row in answer["failures"]:
-        yield _shown(f"failed: {row['path'] or row['plugin']}: {row['message']} ({row['code']})")
+        yield _shown(f"failed: {_what(row)}: {row['message']} ({row['code']})")
+
+
+def _left_out(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield a line for each file; what several processes have alike is one."""
+    alike = Counter((_in_its_folder(row), row["group"], row["reason"]) for row in rows)
+    for (path, group, reason), number in alike.items():
+        why = "not changed since then" if reason == "older" else f"group {group}"
+        of = f" of {number} processes" if number > 1 else ""
+        yield f"left out: {path}{of} ({why})"
+
+
+def _in_its_folder(row: Mapping[str, Any]) -> str:
+    process = row["process"]
+    return str(row["path"]).removeprefix(f"processes/{process}/")
+
+
+def _what(failure: Mapping[str, Any]) -> str:
+    """Return the file that failed, or else the plugin, and of several processes the one."""
+    if failure["path"] is not None:
+        return str(failure["path"])
+    process = failure["process"]
+    return str(failure["plugin"]) + ("" if process is None else f" in process {process}")
 
 
 def _shown(text: str) -> str:

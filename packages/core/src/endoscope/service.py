@@ -16,8 +16,12 @@ from endoscope import configuration
 from endoscope.client import Client, Target
 from endoscope.configuration import Configuration
 from endoscope.errors import EndoscopeError, ServiceError
+from endoscope.replies import Replies
 
 Command = Callable[..., Any]
+
+ALL = "all"
+"""In the place of a process's id: every process of the service."""
 
 _DUMP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\.prof")
 
@@ -64,6 +68,24 @@ def service_options(function: Command) -> Command:
     return config_option(access_options(url(function)))
 
 
+def process_option(function: Command) -> Command:
+    """Add `--process`, which says whose answer is wanted of a service that has several."""
+    return click.option(
+        "--process", metavar="PID|all", help="Which process; all, if there are several."
+    )(function)
+
+
+def process_query(client: Client, process: str | None) -> dict[str, str]:
+    """Return the query that addresses `process`, the value of `process_option`.
+
+    Without a value all processes are meant: whoever looks into a service means all of it. The
+    only one of a service is asked plainly, without a query.
+    """
+    if process is not None:
+        return {"process": process}
+    return {"process": ALL} if len(client.ask("GET", "/processes")) > 1 else {}
+
+
 def configuration_of(config: Path | None) -> Configuration:
     """Read a configuration file; without one it is empty."""
     return configuration.read(config) if config else Configuration()
@@ -75,6 +97,23 @@ def client_of(options: Mapping[str, Any]) -> Client:
     if options["url"]:
         return Client(Target.from_url(options["url"], secret, options["ca"]))
     return Client(Target.from_configuration(configuration_of(options["config"]), secret))
+
+
+def answer_of(
+    options: Mapping[str, Any],
+    method: str,
+    path: str,
+    query: Mapping[str, str] | None = None,
+    body: Mapping[str, Any] | None = None,
+) -> Any:
+    """Return the JSON answer of the process that the values of `process_option` mean.
+
+    If they mean all, it is `Replies`.
+    """
+    client = client_of(options)
+    process = process_query(client, options["process"])
+    answer = client.ask(method, path, {**(query or {}), **process}, body)
+    return Replies.parse(answer) if process.get("process") == ALL else answer
 
 
 def secret_of(options: Mapping[str, Any]) -> str | None:

@@ -1,11 +1,22 @@
-"""`GET /memory/top` as text: the whole first, then stack after stack, innermost frame first."""
+"""`GET /memory/top` as text: the whole first, then stack after stack, innermost frame first.
+
+Of several processes a row each, then the stacks of the one that holds the most.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from rich.markup import escape
+from rich.table import Column, Table
+
+from endoscope.printable import printable
+from endoscope.replies import Reply
 from endoscope.sizes import size
+from endoscope.tables import narrow
+
+_HEADS = ("pid", "live", "± error", "resident", "share")
 
 
 def lines(answer: Mapping[str, Any], frames: int) -> Iterator[str]:
@@ -16,6 +27,29 @@ def lines(answer: Mapping[str, Any], frames: int) -> Iterator[str]:
         yield from _stack(stack, frames)
     if rest := answer["stacks_in_all"] - len(answer["stacks"]):
         yield f"\n... and {rest} smaller stacks"
+
+
+def most_first(replies: Sequence[Reply]) -> list[Reply]:
+    """Return processes by what they hold."""
+    return sorted(replies, key=lambda reply: (-reply.answer["live_bytes"], reply.pid))
+
+
+def table_of_all(replies: Sequence[Reply]) -> Table:
+    """Return what each process holds, and how much of it where the most is."""
+    rows = narrow(*_HEADS, Column("of it in", overflow="fold"))
+    for reply in replies:
+        answer = reply.answer
+        biggest = answer["stacks"][:1]
+        cells = (
+            str(reply.pid),
+            size(answer["live_bytes"]),
+            size(answer["live_bytes_error"]),
+            size(answer["resident_bytes"]),
+            *(f"{stack['share']:.0%}" for stack in biggest),
+            *(printable(_place(stack["frames"][0])) for stack in biggest if stack["frames"]),
+        )
+        rows.add_row(*map(escape, cells))
+    return rows
 
 
 def _whole(answer: Mapping[str, Any]) -> Iterator[str]:
