@@ -122,7 +122,7 @@ def test_each_package_adds_its_own(make_environment, wheels, serve, refused, nee
 
     environment.install(*wheels("endoscope_auth"))
     host = serve(environment)
-    assert paths(host) == {"/diagnostics", "/diagnostics/plugins"}
+    assert paths(host) == {f"/diagnostics{own}" for own in ("", "/plugins", "/processes")}
     host.stop()
 
     environment.install(*wheels("endoscope_profiles", "endoscope_memory"))

@@ -59,7 +59,7 @@ class Server:
         self._stopped = self._closed = False
         self._loop: Any = None  # once the thread has made it
         self._stopping: Any = None
-        self._patience: Any = None  # hypercorn's configuration, once it serves
+        self._patience: Any = None  # hypercorn's configuration, made with the loop
         self._may_be_patched = importlib.util.find_spec("gevent") is not None
         self._own_descriptors: set[int] = set()
         self._serving = allocate_lock()
@@ -71,9 +71,13 @@ class Server:
         """Start the thread. Clients wait in the listener's backlog until it serves."""
         start_thread(self._run, "endoscope-server")
 
+    def hurry(self) -> None:
+        """Do not wait for the host: it has had its time."""
+        self._ring()
+
     def wait_until_serving(self, seconds: float) -> bool:
         """Block until requests are answered; False if that takes over `seconds`."""
-        self._ring()
+        self.hurry()
         if not self._serving.acquire(timeout=seconds):
             return False
         self._serving.release()
@@ -130,8 +134,11 @@ class Server:
         """Close, in a forked child, every inherited descriptor, and touch nothing else.
 
         A connection's number stays taken (by /dev/null), since objects of the parent's
-        loop, which live on here unused, still hold it.
+        loop, which live on here unused, still hold it. One that has ended has closed its own:
+        those numbers are the host's by now.
         """
+        if self._closed:
+            return
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         for descriptor in (self._descriptors() | self._unwatched()) - {self._doorbell}:
             os.dup2(null, descriptor, inheritable=False)
@@ -211,6 +218,10 @@ class Server:
 
     def _make_loop(self) -> bool:
         """Make the event loop; False if the server was stopped before."""
+        # Handed over while it let the host go first: the host's next children inherit what is
+        # imported, and those that gevent patches would be told that `ssl` was there too soon.
+        if self._stopped:
+            return False
         with forking.forks_held_off():
             import asyncio
 
@@ -219,6 +230,7 @@ class Server:
         with self._lock:
             if self._stopped:
                 return False
+            self._patience = self._hypercorn_config()
             self._loop = asyncio.SelectorEventLoop(self._selector)
             # `python -X dev` is for the host's loops: ours would tell stderr of itself.
             self._loop.set_debug(False)
@@ -232,7 +244,7 @@ class Server:
         from hypercorn.config import Sockets
         from hypercorn.utils import wrap_app
 
-        self._patience = config = self._hypercorn_config()
+        config = self._patience
         application = wrap_app(self._make_application(), config.wsgi_max_body_size, "asgi")
         listening = [self._listener.socket]
         # Handed over as they are: hypercorn would make sockets that it opens by `fd://`

@@ -85,7 +85,7 @@ class Addressing:
                 code="bad_parameter",
             )
         for sibling in self._presence.siblings():
-            if sibling.pid == int(wanted):
+            if str(sibling.pid) == wanted:
                 return sibling
         raise NotFoundError(
             f"this service has no process {wanted}",

@@ -69,6 +69,7 @@ class Door:
         with contextlib.suppress(OSError):  # a full disk: then nobody knows, and we serve
             # In one piece, over what is there: who reads at this moment finds a name.
             os.pwrite(descriptor, str(self._name).ljust(_LONGEST_NAME).encode("ascii"), 0)
+            os.ftruncate(descriptor, _LONGEST_NAME)
 
     def hand_over(self) -> int:
         """Give the role up to a process that gets this descriptor; close it when it is sent."""

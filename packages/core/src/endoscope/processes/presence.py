@@ -118,7 +118,12 @@ class Presence:
 
     def siblings(self) -> tuple[Sibling, ...]:
         """Return all processes of the service by id, this one included."""
-        return tuple(Sibling(self._place, name) for name in self._place.members())
+        # Though its socket may be gone: who asks all is to learn that one has not answered.
+        names = {*self._place.members(), self.name}
+        return tuple(
+            Sibling(self._place, name)
+            for name in sorted(names, key=lambda name: (name.pid, name.token))
+        )
 
     def others(self) -> tuple[Sibling, ...]:
         """Return all processes of the service but this one."""

@@ -24,6 +24,9 @@ _CHUNK_SECONDS = 600.0
 _FETCH_SECONDS = 600.0
 # A frame that has begun to arrive comes from a process that is at it.
 _FRAME_SECONDS = 5.0
+# How long to wait for others before looking whether one that is silent was stopped.
+_LOOK_SECONDS = 2.0
+_STOPPED = "T"  # of /proc/PID/stat
 _READABLE = 0x001  # POLLIN, of poll(2)
 
 
@@ -110,8 +113,19 @@ class Sibling:
                 raise
             return connection, reply
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the kernel says that it is stopped (SIGSTOP), and will answer nobody."""
+        process = read_process(self.pid) if self.name.is_near else None
+        return process is not None and process.state == _STOPPED
+
     def connect(self) -> Connection:
-        """Return a new connection to it. Raises `OSError`."""
+        """Return a new connection to it. Raises `OSError`.
+
+        Not to one that is stopped: it would do what it was asked when nobody waits any more.
+        """
+        if self.is_stopped:
+            raise TimeoutError("it is stopped")
         return Connection(self._place.connect(self.name, _CONNECT_SECONDS))
 
     @contextlib.contextmanager
@@ -133,8 +147,8 @@ class Sibling:
                 code="process_ended",
                 status=404,
             )
-        stopped = process is not None and process.state in "Tt"
-        why = "it is stopped (SIGSTOP, or a debugger)" if stopped else str(error)
+        stopped = process is not None and process.state == _STOPPED
+        why = "it is stopped (SIGSTOP)" if stopped else str(error)
         return SiblingError(
             f"process {self.pid} does not answer: {why}",
             remedy=f"Let it go on: kill -CONT {self.pid}." if stopped else "Ask again later.",
@@ -157,27 +171,52 @@ def exchange_all(
 
     One that has not answered after `seconds` costs the others nothing. All on this thread.
     """
-    until = time.monotonic() + seconds
-    replies: dict[Sibling, Frame | EndoscopeError] = {}
-    waiting: dict[int, tuple[Sibling, Connection]] = {}
-    poll = original("select", "poll")()
+    exchange = _Exchange()
     for sibling in siblings:
+        exchange.ask(sibling, frame)
+    exchange.wait(seconds)
+    return exchange.replies
+
+
+class _Exchange:
+    """Questions to many processes, and their answers as they come."""
+
+    def __init__(self) -> None:
+        self.replies: dict[Sibling, Frame | EndoscopeError] = {}
+        self._waiting: dict[int, tuple[Sibling, Connection]] = {}
+        self._poll = original("select", "poll")()
+
+    def ask(self, sibling: Sibling, frame: Frame) -> None:
         try:
             connection = _sent(sibling, frame)
         except EndoscopeError as error:
-            replies[sibling] = error
-            continue
-        waiting[connection.fileno()] = sibling, connection
-        poll.register(connection.fileno(), _READABLE)
-    while waiting and (left := until - time.monotonic()) > 0:
-        for number, _ in poll.poll(left * 1000):
-            poll.unregister(number)
-            sibling, connection = waiting.pop(number)
-            replies[sibling] = _received(sibling, connection)
-    for sibling, connection in waiting.values():
-        connection.close()
-        replies[sibling] = sibling.unanswered(TimeoutError(f"no answer within {seconds:g} seconds"))
-    return replies
+            self.replies[sibling] = error
+            return
+        self._waiting[connection.fileno()] = sibling, connection
+        self._poll.register(connection.fileno(), _READABLE)
+
+    def wait(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while self._waiting and (left := until - time.monotonic()) > 0:
+            readable = self._poll.poll(min(left, _LOOK_SECONDS) * 1000)
+            for number, _ in readable:
+                sibling, connection = self._taken(number)
+                self.replies[sibling] = _received(sibling, connection)
+            if not readable:
+                self._give_up(
+                    number for number, (one, _) in self._waiting.items() if one.is_stopped
+                )
+        self._give_up(self._waiting)
+
+    def _give_up(self, numbers: Iterable[int]) -> None:
+        for number in tuple(numbers):
+            sibling, connection = self._taken(number)
+            connection.close()
+            self.replies[sibling] = sibling.unanswered(TimeoutError("it took too long"))
+
+    def _taken(self, number: int) -> tuple[Sibling, Connection]:
+        self._poll.unregister(number)
+        return self._waiting.pop(number)
 
 
 def _sent(sibling: Sibling, frame: Frame) -> Connection:
