@@ -18,6 +18,7 @@ ORDER = [
     "hookspecs",
     "plugin",
     "workers",
+    "documents",
     "listener",
     "configuration",
     "settings",

@@ -12,8 +12,9 @@ from endoscope_process.environment import Changes
 SHOW = """
 import os
 os.environ.pop("GOES", None); os.environ["COMES"] = "value-3"; os.environ["CHANGES"] = "value-4"
-from endoscope_process import document, environment
-print(document.as_json(environment.tell).decode())
+from endoscope import json_document
+from endoscope_process import environment
+print(json_document(environment.tell).decode())
 """
 START = {"GOES": "value-1", "CHANGES": "value-2", "STAYS": "value-5", "PATH": "/bin"}
 

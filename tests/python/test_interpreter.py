@@ -9,8 +9,9 @@ import pytest
 from endoscope_python import interpreter
 
 SHOW = """
-from endoscope_python import document, interpreter
-print(document.as_json(interpreter.tell).decode())
+from endoscope import json_document
+from endoscope_python import interpreter
+print(json_document(interpreter.tell).decode())
 """
 
 

@@ -6,8 +6,8 @@ from types import ModuleType
 
 import pytest
 
+from endoscope import json_document
 from endoscope_python import modules
-from endoscope_python.document import as_json
 from endoscope_python.modules import Module
 
 
@@ -105,5 +105,5 @@ def test_imports_meanwhile_are_no_trouble(monkeypatch):
 def test_thousands_of_modules_are_one_document(monkeypatch):
     for number in range(5000):
         monkeypatch.setitem(sys.modules, f"many.m{number}", ModuleType("many"))
-    document = json.loads(as_json(modules.tell))
+    document = json.loads(json_document(modules.tell))
     assert document["count"] == len(document["modules"]) == len(sys.modules)

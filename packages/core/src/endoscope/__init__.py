@@ -29,6 +29,7 @@ from endoscope.contributions import (
     Text,
     Verdict,
 )
+from endoscope.documents import json_document, told
 from endoscope.errors import (
     BadRequestError,
     BusyError,
@@ -92,5 +93,7 @@ __all__ = [
     "give_way",
     "giving_way",
     "hookimpl",
+    "json_document",
     "start",
+    "told",
 ]

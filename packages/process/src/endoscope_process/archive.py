@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from endoscope import ArchiveMember, ManifestEntry
+from endoscope import ArchiveMember, ManifestEntry, json_document
 from endoscope_process import (
     cgroup,
     cgroup_limits,
@@ -19,7 +19,6 @@ from endoscope_process import (
     system,
     threads,
 )
-from endoscope_process.document import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,9 +47,12 @@ def members(output_directory: Path) -> list[ArchiveMember]:
     """
     return [
         ArchiveMember("command_line.txt", command_line.text, _GROUP),
-        *(ArchiveMember(path, partial(as_json, t), _GROUP) for path, t in _DOCUMENTS.items()),
+        *(ArchiveMember(path, partial(json_document, t), _GROUP) for path, t in _DOCUMENTS.items()),
         ArchiveMember(
-            "disk.json", partial(as_json, partial(disk.tell, output_directory)), _GROUP, slow=True
+            "disk.json",
+            partial(json_document, partial(disk.tell, output_directory)),
+            _GROUP,
+            slow=True,
         ),
     ]
 

@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from endoscope import told
 from endoscope_process import cgroup, cpu_list, proc
 from endoscope_process.cgroup import Cgroup, number_in, numbers_in, text_in
-from endoscope_process.document import told
 from endoscope_process.limits import UNLIMITED, Unlimited
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from endoscope import told
 from endoscope_process import mounts, proc
-from endoscope_process.document import told
 from endoscope_process.mounts import Mount
 
 

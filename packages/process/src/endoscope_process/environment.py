@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from endoscope import told
 from endoscope_process import command_line, proc
-from endoscope_process.document import told
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,8 +6,8 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING
 
+from endoscope import told
 from endoscope_process import cpu_list, proc
-from endoscope_process.document import told
 from endoscope_process.proc import Stat
 
 if TYPE_CHECKING:

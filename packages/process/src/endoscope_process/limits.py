@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+from endoscope import told
 from endoscope_process import proc
-from endoscope_process.document import told
 
 Unlimited = Literal["unlimited"]
 UNLIMITED: Unlimited = "unlimited"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
+from endoscope import told
 from endoscope_process import proc
-from endoscope_process.document import told
 
 _OOM_FILES = {"score": "oom_score", "score_adjustment": "oom_score_adj"}
 

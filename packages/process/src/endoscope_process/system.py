@@ -6,8 +6,8 @@ import os
 import shlex
 import time
 
+from endoscope import told
 from endoscope_process import container, identity, proc
-from endoscope_process.document import told
 from endoscope_process.proc import Stat
 
 _RELEASE_FILES = ("/etc/os-release", "/usr/lib/os-release")

@@ -7,7 +7,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
-from endoscope import ArchiveMember, ManifestEntry
+from endoscope import ArchiveMember, ManifestEntry, json_document
 from endoscope_python import (
     build,
     distributions,
@@ -16,7 +16,6 @@ from endoscope_python import (
     search_path,
     warning_filters,
 )
-from endoscope_python.document import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,13 +30,20 @@ _DOCUMENTS: dict[str, Callable[[], object]] = {
     "modules.json": modules.tell,
 }
 
+# What is the installation's, and not the process's.
+_SHARED = {"version.json", "build.json", "distributions.txt"}
+
 
 def members() -> list[ArchiveMember]:
     """Return the files, each made when its turn has come."""
     return [
-        *(ArchiveMember(path, partial(as_json, tell), _GROUP) for path, tell in _DOCUMENTS.items()),
-        ArchiveMember("distributions.txt", distributions.requirements, _GROUP),
+        *(_member(path, partial(json_document, tell)) for path, tell in _DOCUMENTS.items()),
+        _member("distributions.txt", distributions.requirements),
     ]
+
+
+def _member(path: str, source: Callable[[], bytes]) -> ArchiveMember:
+    return ArchiveMember(path, source, _GROUP, shared=path in _SHARED)
 
 
 def manifest_entries() -> list[ManifestEntry]:

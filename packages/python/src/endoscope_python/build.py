@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import sysconfig
 
-from endoscope_python.document import told
+from endoscope import told
 from endoscope_python.objects import module_attributes, text
 
 _VARIABLES = (

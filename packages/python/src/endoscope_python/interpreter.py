@@ -11,7 +11,7 @@ import sys
 from types import MemberDescriptorType
 from typing import TYPE_CHECKING
 
-from endoscope_python.document import told
+from endoscope import told
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -67,6 +67,11 @@ class Connection:
         """Close the connection."""
         self._socket.close()
 
+    def break_off(self) -> None:
+        """End what another thread waits for on it; that thread gets an error, and closes it."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(_socket.SHUT_RDWR)
+
     def peer_user(self) -> int | None:
         """Return the user id of the process at the other end; None if the system has no word."""
         if not hasattr(_socket, "SO_PEERCRED"):

@@ -31,6 +31,8 @@ _JOIN_SECONDS = 2.0
 # How often, and how long apart, a process tries to get at the listener that others have.
 _JOIN_TRIES = 30
 _JOIN_PAUSE_SECONDS = 0.1
+# Less than who asks waits.
+_LONGEST_JOIN_SECONDS = 30.0
 # A connection that the door has not taken after this time, and it does not answer in the
 # second, is another's to take. Not all look at the same moment.
 _PATIENCE_SECONDS = 1.0
@@ -136,11 +138,16 @@ class Presence:
     def wait_until_serving(self, seconds: float) -> bool:
         """Block until this process has joined, and serves if it is the door."""
         until = time.monotonic() + seconds
+        if not self._wait_until_joined(seconds):
+            return False
+        server = self._server
+        return server is None or server.wait_until_serving(max(0.0, until - time.monotonic()))
+
+    def _wait_until_joined(self, seconds: float) -> bool:
         if not self._joined.acquire(timeout=max(0.0, seconds)):
             return False
         self._joined.release()
-        server = self._server
-        return server is None or server.wait_until_serving(max(0.0, until - time.monotonic()))
+        return True
 
     def stop(self) -> None:
         """Leave: another process takes over, requests in flight get the grace period."""
@@ -354,10 +361,16 @@ class Presence:
     def _by_name(self) -> Mapping[str, Operation]:
         return {
             **self._operations.by_name(),
+            "ask": self._answer,
             "join": self._let_in,
             "ping": lambda _frame, _guest: Frame({"kind": "pong"}),
             listing.DESCRIBE: self._describe,
         }
+
+    def _answer(self, frame: Frame, guest: Guest) -> Frame:
+        if frame.message["lasting"]:  # after what lasts already, which is done while joining
+            self._wait_until_joined(_LONGEST_JOIN_SECONDS)
+        return self._operations.ask(frame, guest)
 
     def _describe(self, _frame: Frame, _guest: Guest) -> Frame:
         self.mind_the_door()

@@ -40,6 +40,7 @@ class Sibling:
         self.name = name
         self._place = place
         self._holding: Connection | None = None  # while it is open, what it listed is kept there
+        self._fetching: set[Connection] = set()
 
     @property
     def pid(self) -> int:
@@ -84,15 +85,25 @@ class Sibling:
         return wire.entries_of(self.exchange(frame, seconds + _CONNECT_SECONDS).message["answers"])
 
     def close(self) -> None:
-        """Let it forget the members that it has listed."""
+        """Let it forget the members that it has listed; what is still fetched is broken off."""
+        for connection in list(self._fetching):
+            connection.break_off()
         if self._holding is not None:
             self._holding.close()
             self._holding = None
 
     def _fetch(self, number: int, index: int) -> bytes | BinaryIO:
-        reply = self.exchange(
-            Frame({"op": "member", "list": number, "index": index}), _FETCH_SECONDS
-        )
+        frame = Frame({"op": "member", "list": number, "index": index})
+        with self.failures_told():
+            connection = self.connect()
+            self._fetching.add(connection)
+            try:
+                connection.send(frame, _CONNECT_SECONDS)
+                reply = connection.receive(_FETCH_SECONDS)
+            finally:
+                self._fetching.discard(connection)
+                connection.close()
+        wire.raise_error(reply.message)
         return os.fdopen(reply.descriptors[0], "rb") if reply.descriptors else reply.body
 
     def _answer(self, connection: Connection, reply: Frame) -> Answer:

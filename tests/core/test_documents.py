@@ -1,7 +1,7 @@
 import json
 from dataclasses import dataclass
 
-from endoscope_python.document import as_json, told
+from endoscope import json_document, told
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,7 +10,7 @@ class Row:
 
 
 def test_a_document_is_json_that_ends_with_a_newline():
-    text = as_json(lambda: {"rows": [Row(1)]})
+    text = json_document(lambda: {"rows": [Row(1)]})
     assert json.loads(text) == {"rows": [{"number": 1}]}
     assert text.endswith(b"}\n")
 
@@ -20,4 +20,8 @@ def test_what_cannot_be_told_is_an_error_in_its_place():
         raise LookupError("x")
 
     assert told(tell) == {"error": "LookupError: x"}
-    assert json.loads(as_json(tell)) == {"error": "LookupError: x"}
+    assert json.loads(json_document(tell)) == {"error": "LookupError: x"}
+
+
+def test_bytes_that_are_no_text_can_be_written():
+    assert json.loads(json_document(lambda: "\udc80")) == "\udc80"

@@ -6,13 +6,13 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from endoscope import giving_way
+from endoscope.workers import giving_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def as_json(tell: Callable[[], object]) -> bytes:
+def json_document(tell: Callable[[], object]) -> bytes:
     """Return as a JSON document what `tell` returns, or why it does not."""
     value = told(tell)
     encoder = json.JSONEncoder(indent=2, allow_nan=False, default=asdict)
