@@ -114,6 +114,11 @@ class Starter:
         return Told(host, self.wait_for)
 
 
+def measured(figures: str) -> None:
+    """Show what was measured, to who runs the tests with `-s`."""
+    sys.stdout.write(f"{figures}\n")
+
+
 def held(pid: int) -> tuple[int, int]:
     """Count the descriptors and threads of a process."""
     return len(os.listdir(f"/proc/{pid}/fd")), len(os.listdir(f"/proc/{pid}/task"))
@@ -123,6 +128,18 @@ def resident_kib(pid: int) -> dict[str, int]:
     """Return what a process has in memory by kind: `Rss`, `Pss`, `Private_Dirty`."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
     return {line.split(":")[0]: int(line.split()[1]) for line in lines}
+
+
+def cpu_seconds(pid: int, seconds: float = 1.0) -> float:
+    """Return how much of the processor a process takes in so many seconds."""
+
+    def used() -> int:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+
+    before = used()
+    time.sleep(seconds)
+    return (used() - before) / os.sysconf("SC_CLK_TCK")
 
 
 class Prober:

@@ -2,14 +2,15 @@
 
 import contextlib
 import ctypes
+import faulthandler
 import json
-import multiprocessing
+import multiprocessing  # noqa: F401
 import os
 import resource
 import signal
-import subprocess
+import subprocess  # noqa: F401
 import sys
-import threading
+import threading  # noqa: F401
 import time
 
 DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
@@ -74,8 +75,10 @@ def all_descriptors():
 
 
 if __name__ == "__main__":
+    faulthandler.register(signal.SIGUSR1)  # for who looks into a test that hangs
     names = globals()
     for line in sys.stdin:
         names["answer"] = None
         exec(json.loads(line), names)
-        print(json.dumps(names["answer"]), flush=True)
+        sys.stdout.write(json.dumps(names["answer"]) + "\n")
+        sys.stdout.flush()

@@ -52,7 +52,8 @@ def whoami(_request):
 
 def threads():
     return sorted(
-        open(f"/proc/self/task/{task}/comm").read().strip() for task in os.listdir("/proc/self/task")
+        open(f"/proc/self/task/{task}/comm").read().strip()
+        for task in os.listdir("/proc/self/task")
     )
 
 
