@@ -263,7 +263,7 @@ def test_a_thread_that_cannot_be_started_costs_no_capacity(workers, monkeypatch)
     with monkeypatch.context() as patched:
         patched.setattr("endoscope.workers.start_thread", refuse)
         for _ in range(4):
-            with pytest.raises(RuntimeError):
+            with pytest.raises(UnavailableError, match="no thread"):
                 workers.submit(lambda: None)
     assert workers.call(lambda: "works", 5) == "works"
 

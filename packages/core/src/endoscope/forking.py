@@ -7,8 +7,10 @@ the rest, and begins anew.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
+import threading
 import warnings
 import weakref
 from collections.abc import Iterator
@@ -27,24 +29,26 @@ class Droppable(Protocol):
         """
 
 
+logger = logging.getLogger("endoscope")
+
 _WARNING = r"This process \(pid=\d+\) is multi-threaded, use of .* may lead to deadlocks"
 _WARNS = sys.version_info >= (3, 12)
 
 _running: weakref.WeakSet[Droppable] = weakref.WeakSet()
-_lock = workers.allocate_lock()
+_registering = workers.allocate_lock()
 _registered = False
 _filter: Any = None
 # Held while modules are imported, which takes half a second at most on an idle machine.
 _importing = workers.allocate_lock()
 _LONGEST_IMPORT_SECONDS = 5.0
-_held_off = False
+_forking: int | None = None  # the thread that forks and holds it
 
 
 def watch(diagnostics: Droppable) -> None:
     """Have `diagnostics` dropped in every child that is forked from now on."""
     global _registered  # noqa: PLW0603  at-fork handlers cannot be unregistered: once is enough
-    with _lock:
-        _running.add(diagnostics)
+    _running.add(diagnostics)
+    with _registering:
         if not _registered:
             os.register_at_fork(
                 before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child
@@ -54,14 +58,12 @@ def watch(diagnostics: Droppable) -> None:
 
 def unwatch(diagnostics: Droppable) -> None:
     """Forget `diagnostics`, which has stopped."""
-    with _lock:
-        _running.discard(diagnostics)
+    _running.discard(diagnostics)
 
 
 def watched() -> tuple[Droppable, ...]:
     """Return what is watched in this process."""
-    with _lock:
-        return tuple(_running)
+    return tuple(_running)
 
 
 @contextlib.contextmanager
@@ -76,27 +78,32 @@ def forks_held_off() -> Iterator[None]:
 
 
 def _before() -> None:
-    global _held_off  # noqa: PLW0603  of the one fork that holds `_lock`
-    _lock.acquire()
-    _held_off = _importing.acquire(timeout=_LONGEST_IMPORT_SECONDS)
+    # No other lock is held while this waits: the host's signal handlers run meanwhile.
+    global _forking  # noqa: PLW0603  only who holds `_importing` sets it
+    if _importing.acquire(timeout=_LONGEST_IMPORT_SECONDS):
+        _forking = threading.get_ident()
     if _WARNS and _running:
         _silence_warning_about_us()
 
 
 def _after_in_parent() -> None:
-    if _held_off:
+    global _forking  # noqa: PLW0603  as in `_before`
+    if _forking == threading.get_ident():
+        _forking = None
         _importing.release()
-    _lock.release()
 
 
 def _after_in_child() -> None:
-    # The inherited ones belong to a thread of the parent.
-    global _lock, _importing
-    _lock, _importing = workers.allocate_lock(), workers.allocate_lock()
+    # The inherited locks belong to a thread of the parent.
+    global _registering, _importing, _forking  # noqa: PLW0603  the process's own
+    _registering, _importing = workers.allocate_lock(), workers.allocate_lock()
+    _forking = None
     workers.forget_threads()
     for diagnostics in list(_running):
-        with contextlib.suppress(OSError, RuntimeError):  # as where no thread can be started
+        try:
             diagnostics.drop()
+        except (OSError, RuntimeError) as error:  # as where no thread can be started
+            logger.warning("this forked child runs without diagnostics: %s", error)
 
 
 def _silence_warning_about_us() -> None:

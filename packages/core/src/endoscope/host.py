@@ -52,6 +52,7 @@ class Diagnostics:
         self._lock = allocate_lock()
         self._assembly: Assembly | None = None
         self._presence: Presence | None = None
+        self._entering: Presence | None = None  # one that is being made
         self._address: Address | None = None  # as far as it was ever known here
         self._application: Any = None
         self._make_application: Callable[[Address], Any] = lambda _address: None
@@ -83,8 +84,12 @@ class Diagnostics:
                 return
             assembly = assemble(self._source, disabled=self._disabled)
             try:
-                self._start(assembly, _refuse_or_warn).start()
+                presence = self._start(assembly, _refuse_or_warn, is_first=True)
+                self._assembly, self._presence = assembly, presence
+                presence.start()
             except BaseException:
+                self._assembly = self._presence = None
+                forking.unwatch(self)
                 assembly.stop_workers()
                 raise
         # Ended by us, before Python tears down what our threads stand on.
@@ -92,17 +97,16 @@ class Diagnostics:
 
     def stop(self) -> None:
         """Stop serving and let every thread end. Harmless when nothing runs."""
-        with self._lock:
-            presence, assembly = self._presence, self._assembly
-            self._presence = self._assembly = self._application = self._address = None
+        # Without a lock: a signal handler may call this in the middle of anything.
+        presence, assembly = self._presence, self._assembly
+        self._presence = self._assembly = self._application = self._address = None
         self._hurry()
         forking.unwatch(self)
         if presence is None or assembly is None:
             return
-        # Without the lock: a signal handler may call this again while it waits.
         until = time.monotonic() + assembly.settings.core.grace_seconds
         atexit.unregister(self.stop)
-        presence.stop()
+        presence.stop(assembly.settings.core.grace_seconds)
         try:
             assembly.plugins.stop(until - time.monotonic())
         finally:
@@ -114,12 +118,13 @@ class Diagnostics:
         Called in the child only.
         """
         self._address = self.address
-        if self._presence is not None:
-            self._presence.drop()
+        for presence in (self._presence, self._entering):
+            if presence is not None:
+                presence.drop()
         frames.drop_inherited()
         supervisors.note_fork()
         self._lock = allocate_lock()
-        self._presence = self._application = None
+        self._presence = self._entering = self._application = None
         self._bell = allocate_lock()
         self._bell.acquire()
         start_thread(self._go_on_in_child, "endoscope-member", in_fork=True)
@@ -137,15 +142,16 @@ class Diagnostics:
         For a server of the host's own. The first call imports for half a second.
         """
         presence = self._awaited_presence(time.monotonic() + _APPLICATION_SECONDS)
-        with self._lock:
-            if self._assembly is None or presence is None:
-                return None
-            if self._application is None:
-                address = presence.address or self._assembly.settings.core.address
-                # A Unix socket is out of any browser's reach, the host's own port is not.
-                near = Address(host="localhost") if address.path else address
-                self._application = self._make_application(near)
-            return self._application
+        assembly = self._assembly
+        if assembly is None or presence is None:
+            return None
+        application = self._application
+        if application is None:
+            address = presence.address or assembly.settings.core.address
+            # A Unix socket is out of any browser's reach, the host's own port is not.
+            near = Address(host="localhost") if address.path else address
+            application = self._application = self._make_application(near)
+        return application
 
     def __enter__(self) -> Self:
         self.start()
@@ -159,8 +165,17 @@ class Diagnostics:
     ) -> None:
         self.stop()
 
-    def _start(self, assembly: Assembly, judge: Callable[[tuple[Problem, ...]], None]) -> Presence:
-        """Begin to exist among the processes of the service; nothing is answered yet."""
+    def _start(
+        self,
+        assembly: Assembly,
+        judge: Callable[[tuple[Problem, ...]], None],
+        *,
+        is_first: bool,
+    ) -> Presence:
+        """Begin to exist among the processes of the service; nothing is answered yet.
+
+        One that `is_first`, as far as it knows, tells at once whether it has the listener.
+        """
         core = assembly.settings.core
         judge(assembly.problems(in_host=True))
         _claim_directories(assembly)
@@ -184,33 +199,44 @@ class Diagnostics:
         )
         assembly.gathered.find_others = presence.others
         index.served = Addressing(presence).extended(index.routes())
+        # From here on there is something that a forked child must drop.
+        self._entering = presence
+        forking.watch(self)
         try:
-            presence.enter()
+            if is_first:
+                presence.enter()
             assembly.plugins.start()
         except BaseException:
             presence.abandon()
             raise
-        self._assembly, self._presence = assembly, presence
+        finally:
+            self._entering = None
         self._make_application = make_application
-        forking.watch(self)
         logger.info("diagnostics of %s on %s", core.service_name, presence.address or core.listen)
         return presence
 
     def _go_on_in_child(self) -> None:
         """Join the siblings, if this child lives long enough to be looked into."""
         self._bell.acquire(timeout=_SETTLE_SECONDS)
-        with self._lock:
-            if self._assembly is None:  # stopped meanwhile
-                return
-            assembly = self._assembly.again()
-            try:
-                presence = self._start(assembly, _pass_over)
-            except EndoscopeError as error:
-                self._assembly = None
-                forking.unwatch(self)
-                assembly.stop_workers()
-                logger.warning("a forked child runs without diagnostics: %s", error.message)
-                return
+        inherited = self._assembly
+        if inherited is None:  # stopped meanwhile
+            return
+        assembly = inherited.again()
+        try:
+            presence = self._start(assembly, _pass_over, is_first=False)
+        except EndoscopeError as error:
+            self._assembly = None
+            forking.unwatch(self)
+            assembly.stop_workers()
+            logger.warning("a forked child runs without diagnostics: %s", error.message)
+            return
+        if self._assembly is not inherited:  # stopped while it began
+            forking.unwatch(self)
+            presence.abandon()
+            assembly.plugins.stop(0)
+            assembly.stop_workers()
+            return
+        self._assembly, self._presence = assembly, presence
         presence.attend()
 
     def already_running(self) -> Diagnostics | None:

@@ -33,6 +33,10 @@ _PATCHED_SECONDS = 5.0
 _PATCHING_SECONDS = 0.25
 # After the grace period the connections are shut; what is then left to do takes no I/O.
 _ABORT_SECONDS = 0.5
+# From where a connection is accepted to where its request is read the loop takes so many turns,
+# and a client that has connected so long to send it.
+_ACCEPTING_TURNS = 5
+_HEARING_SECONDS = 0.05
 # A server that has handed its listener over goes on with the downloads that it has begun.
 _RETIRING_SECONDS = 24 * 3600.0
 
@@ -83,11 +87,10 @@ class Server:
         self._serving.release()
         return True
 
-    def stop(self) -> None:
-        """Stop serving. Requests in flight get the grace period, then are broken off.
+    def stop(self, seconds: float) -> None:
+        """Stop serving. Requests in flight get so many seconds, then are broken off.
 
-        Returns at once when there are none; never later than the grace period and half
-        a second.
+        Returns at once when there are none; never later than half a second after them.
         """
         with self._lock:
             self._stopped = True
@@ -96,7 +99,7 @@ class Server:
             if self._loop is not None:
                 self._tell_loop(self._stopping.set)
         self._ring()
-        if self._ended.acquire(timeout=self._grace_seconds):
+        if self._ended.acquire(timeout=max(0.0, seconds)):
             self._ended.release()
             return
         self._tell_loop(self._break_connections)
@@ -123,6 +126,8 @@ class Server:
         """Close everything. Called by the thread at its end, or if it was never started."""
         self._listener.close(last=False)
         with self._lock:
+            if self._closed:
+                return
             self._closed = True
             if self._loop is not None:
                 self._loop.close()
@@ -140,7 +145,7 @@ class Server:
         if self._closed:
             return
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        for descriptor in (self._descriptors() | self._unwatched()) - {self._doorbell}:
+        for descriptor in (self._descriptors() | self._unwatched()) - {self._doorbell, null}:
             os.dup2(null, descriptor, inheritable=False)
         for descriptor in (null, self._doorbell, self._doorbell_rope):
             os.close(descriptor)
@@ -164,11 +169,13 @@ class Server:
 
         The writing end of what wakes it, and connections whose client has gone while a
         response was on its way. asyncio has no public name for them; a test would notice
-        if it lost these.
+        if it lost these. A connection that is closed already, and lives on in a cycle of
+        references, has no socket any more: its number may be the host's by now.
         """
         waker = getattr(self._loop, "_csock", None)
-        connections = getattr(self._loop, "_transports", {})
-        return {*connections, *([waker.fileno()] if waker is not None else [])}
+        connections = list(getattr(self._loop, "_transports", {}).values())
+        sockets = (waker, *(getattr(connection, "_sock", None) for connection in connections))
+        return {each.fileno() for each in sockets if each is not None} - {-1}
 
     def _tell_loop(self, callback: Callable[[], Any]) -> None:
         # Closed: the thread has ended by itself.
@@ -180,7 +187,9 @@ class Server:
         self._stopping.set()
 
     def _break_connections(self) -> None:
-        for descriptor in self._descriptors() - self._own_descriptors:
+        # Not the listener, which is one with that of all other processes.
+        own = self._own_descriptors | {self._listener.socket.fileno()}
+        for descriptor in self._descriptors() - own:
             try:
                 duplicate = socket.socket(fileno=os.dup(descriptor))
                 duplicate.shutdown(socket.SHUT_RDWR)
@@ -256,9 +265,24 @@ class Server:
         )
         self._serving.release()
         await worker_serve(
-            application, config, sockets=sockets, shutdown_trigger=self._stopping.wait
+            application, config, sockets=sockets, shutdown_trigger=self._until_stopping
         )
         await _end_tasks()
+
+    async def _until_stopping(self) -> None:
+        """Wait for the end, and then until who has just connected has been heard.
+
+        hypercorn closes every connection that has no request, new ones as well. Whoever
+        connects from now on is another process's to answer.
+        """
+        from asyncio import sleep
+
+        await self._stopping.wait()
+        self._loop.remove_reader(self._listener.socket)
+        for _ in range(_ACCEPTING_TURNS):
+            await sleep(0)
+        if self._descriptors() - self._own_descriptors:
+            await sleep(_HEARING_SECONDS)
 
     def _hypercorn_config(self) -> Any:
         from hypercorn.config import Config

@@ -35,6 +35,7 @@ _HANGING_MOST = 4
 # faulthandler into a silent kill.
 _FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT}
 _ours: set[int] = set()  # native ids of our running threads
+_starting: set[Callable[[], None]] = set()  # what those that do not run yet will call
 
 
 def original(module: str, name: str) -> Any:
@@ -80,6 +81,7 @@ def start_thread(target: Callable[[], None], name: str, *, in_fork: bool = False
     def body() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - _FAULTS)
         _ours.add(threading.get_native_id())
+        _starting.discard(body)
         try:
             target()
         finally:
@@ -89,10 +91,15 @@ def start_thread(target: Callable[[], None], name: str, *, in_fork: bool = False
             _wait_for_ever()
 
     as_thread = not in_fork and not _is_patched()
-    if as_thread:
-        threading.Thread(target=body, name=name, daemon=True).start()
-    else:  # a `Thread` would be a greenlet
-        original("_thread", "start_new_thread")(body, ())
+    _starting.add(body)
+    try:
+        if as_thread:
+            threading.Thread(target=body, name=name, daemon=True).start()
+        else:  # a `Thread` would be a greenlet
+            original("_thread", "start_new_thread")(body, ())
+    except RuntimeError:
+        _starting.discard(body)
+        raise
 
 
 def _is_patched() -> bool:
@@ -113,6 +120,7 @@ def _wait_for_ever() -> None:
 def forget_threads() -> None:
     """Forget, in a forked child, the threads, which are the parent's."""
     _ours.clear()
+    _starting.clear()
 
 
 def threads_of_others() -> int:
@@ -121,7 +129,7 @@ def threads_of_others() -> int:
         running = {int(name) for name in os.listdir("/proc/self/task")}
     except OSError:  # no /proc: Python's own threads have to do
         running = {thread.native_id or 0 for thread in threading.enumerate()}
-    return len(running - _ours)
+    return len(running - _ours) - len(_starting)
 
 
 class Job(Generic[T]):
@@ -343,11 +351,21 @@ class Workers:
     def _place(self, job: Job[Any]) -> None:
         if self._idle:
             self._idle.pop().give(job)
-        elif self._threads < self._limit:
-            _Worker(self, f"endoscope-{self._name}", self._niceness).give(job)
+        elif self._threads < self._limit and (worker := self._new_worker()):
+            worker.give(job)
             self._threads += 1
-        else:
+        elif self._threads:
             self._waiting.append(job)
+        else:
+            raise UnavailableError(
+                "no thread can be started in this process",
+                remedy="Raise its limit of threads (ulimit -u, the cgroup's pids.max).",
+            )
+
+    def _new_worker(self) -> _Worker | None:
+        with contextlib.suppress(RuntimeError):  # no more threads are to be had
+            return _Worker(self, f"endoscope-{self._name}", self._niceness)
+        return None
 
     def _withdraw(self, job: Job[Any]) -> bool:
         """Take back a job that waits for a thread; False if it has been given to one."""
@@ -369,7 +387,8 @@ class Workers:
             self._hanging[job.owner] += 1
             self._threads -= 1
             if self._waiting:
-                self._place(self._waiting.popleft())
+                with contextlib.suppress(UnavailableError):
+                    self._place(self._waiting.popleft())
 
 
 def _discard(job: Job[T], discard: Callable[[T], None]) -> None:

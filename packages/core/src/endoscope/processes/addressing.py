@@ -50,6 +50,7 @@ class Addressing:
         return {**extended, "": (*extended.get("", ()), own)}
 
     def _list(self, _request: Request) -> Json:
+        self._presence.mind_the_door()
         return Json(rows(self._presence.siblings(), self._presence.holder()))
 
     def _extended(self, prefix: str, route: Route) -> Route:

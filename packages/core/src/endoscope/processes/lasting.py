@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from endoscope.contributions import Request, Route
+from endoscope.errors import BusyError
 from endoscope.processes import wire
 
 
@@ -29,6 +31,22 @@ class Lasting:
         if route.lasting:
             # The plugin's prefix keeps the words of two plugins apart.
             self._wishes[f"{name.split('/')[1]} {route.lasting}"] = Wish(name, request)
+
+    @contextmanager
+    def noted(self, name: str, route: Route, request: Request) -> Iterator[None]:
+        """Remember a request from before it is done: who joins meanwhile is told of it, too.
+
+        Forgotten again if it fails, but for a state that the process is in already.
+        """
+        before = dict(self._wishes)
+        self.note(name, route, request)
+        try:
+            yield
+        except BusyError:
+            raise
+        except BaseException:
+            self._wishes = before
+            raise
 
     def facts(self) -> list[dict[str, Any]]:
         """Return the wishes as messages hold them."""

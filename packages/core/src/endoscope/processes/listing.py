@@ -15,7 +15,6 @@ from endoscope.processes.sibling import Sibling, exchange_all
 DESCRIBE = "describe"
 # The list must come though one of them does not answer.
 _SECONDS = 2.0
-_STOPPED = "Tt"
 
 
 def rows(siblings: tuple[Sibling, ...], holder: Name | None) -> list[dict[str, Any]]:
@@ -30,25 +29,22 @@ def _row(sibling: Sibling, reply: Frame | EndoscopeError, holder: Name | None) -
     told = {} if isinstance(reply, EndoscopeError) else reply.message["facts"]
     process = read_process(name.pid) if name.is_near else None
     started = sibling.process_started
-    return {
+    row = {
         "pid": name.pid,
         "parent": told.get("parent", process.parent if process else None),
         "role": told.get("role", "door" if name == holder else "member"),
         "process_started": datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "uptime_seconds": round(datetime.now(UTC).timestamp() - started, 3),
         "resident_bytes": resident_bytes(name.pid) if name.is_near else told.get("resident_bytes"),
-        "state": _state(reply, process.state if process else ""),
-        **{key: value for key, value in told.items() if key not in _OWN},
+        "state": _state(sibling, reply),
     }
+    return {**row, **{key: value for key, value in told.items() if key not in row}}
 
 
-_OWN = {"parent", "role", "resident_bytes"}
-
-
-def _state(reply: Frame | EndoscopeError, kernel: str) -> str:
+def _state(sibling: Sibling, reply: Frame | EndoscopeError) -> str:
     if not isinstance(reply, EndoscopeError):
         return "serving"
-    return "stopped" if kernel and kernel in _STOPPED else "not answering"
+    return "stopped" if sibling.is_stopped else "not answering"
 
 
 def describe(facts: Mapping[str, Any], *, is_door: bool) -> Frame:

@@ -23,7 +23,7 @@ from endoscope.chunks import close_chunks
 from endoscope.errors import EndoscopeError
 from endoscope.processes import wire
 from endoscope.processes.frames import Connection, Frame
-from endoscope.workers import Job, Workers, original
+from endoscope.workers import Job, Workers, allocate_lock, original
 
 logger = logging.getLogger("endoscope.processes")
 
@@ -32,6 +32,7 @@ _READABLE = 0x001  # POLLIN, of poll(2)
 _FRAME_SECONDS = 1.0
 _SEND_SECONDS = 30.0
 _NO_DESCRIPTOR_SECONDS = 0.5
+_INSTANT = {"ping"}
 # Longer than who asks waits; then the thread is replaced.
 _OPERATION_SECONDS = 600.0
 
@@ -52,12 +53,14 @@ Operation = Callable[[Frame, Guest], Frame]
 class Member:
     """Answers other processes, by operation, on the thread that calls `attend`.
 
-    What they ask is done on `workers`, the chunks of a stream are made on `streams`.
+    What they ask is done on `workers`, or on `others`, by operation; what is done in no time
+    (`_INSTANT`) on the attending thread, so that it says whether that is alive.
     """
 
-    def __init__(self, workers: Workers, streams: Workers) -> None:
+    def __init__(self, workers: Workers, others: Mapping[str, Workers]) -> None:
         self._workers = workers
-        self._streams = streams
+        self._others = others
+        self._lock = allocate_lock()  # of the doorbell: nothing is written to a number not ours
         self._operations: Mapping[str, Operation] = {}
         self._forget: Callable[[int], None] = lambda _number: None
         self._poll = original("select", "poll")()
@@ -109,8 +112,9 @@ class Member:
 
     def ring(self) -> None:
         """Wake the attending thread."""
-        with contextlib.suppress(OSError):
-            os.write(self._rope, b"!")
+        with self._lock, contextlib.suppress(OSError):
+            if not self._closed:
+                os.write(self._rope, b"!")
 
     def stop(self) -> None:
         """Let `attend` return."""
@@ -123,18 +127,24 @@ class Member:
         return self._stopped
 
     def close(self) -> None:
-        """Close everything, at the end of the thread, or in a forked child what is inherited."""
-        if self._closed:
-            return
-        self._closed = True
+        """Close everything, at the end of the thread."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            for number in (self._doorbell, self._rope):
+                with contextlib.suppress(OSError):  # a host that closes all descriptors
+                    os.close(number)
         if self._listening is not None:
             self._listening.close()
         working = (guest for guest, *_ in self._working.values())
         for guest in (*self._guests.values(), *working):
             guest.connection.close()
-        for number in (self._doorbell, self._rope):
-            with contextlib.suppress(OSError):  # a host that closes all descriptors
-                os.close(number)
+
+    def drop(self) -> None:
+        """Close, in a forked child, what is inherited, whoever held the lock in the parent."""
+        self._lock = allocate_lock()
+        self.close()
 
     # --- what the attending thread does ----------------------------------------------
 
@@ -173,14 +183,26 @@ class Member:
         except OSError:
             self._dismiss(guest)
             return
+        operation = str(frame.message.get("op"))
+        if operation in _INSTANT:
+            self._answer_at_once(frame, guest)
+            return
         try:
-            workers = self._streams if frame.message.get("op") == "next" else self._workers
+            workers = self._others.get(operation, self._workers)
             job = workers.submit(partial(self._answer, frame, guest))
         except EndoscopeError:  # shutting down
             self._dismiss(guest)
             return
         self._working[job] = guest, workers, time.monotonic() + _OPERATION_SECONDS
         job.when_done(self.ring)
+
+    def _answer_at_once(self, frame: Frame, guest: Guest) -> None:
+        try:
+            self._answer(frame, guest)
+        except OSError:
+            self._dismiss(guest)
+        else:
+            self._welcome(guest)
 
     def _answer(self, frame: Frame, guest: Guest) -> None:
         with contextlib.closing(frame):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,9 +69,9 @@ class Operations:
                 remedy="Processes of one service should have the same plugins.",
             )
         request = wire.request_of(facts, frame.body)
-        reply, guest.stream = wire.answer_frame(route.handler(request))
-        if frame.message["lasting"]:
-            self._lasting.note(name, route, request)
+        lasting = frame.message["lasting"]
+        with self._lasting.noted(name, route, request) if lasting else nullcontext():
+            reply, guest.stream = wire.answer_frame(route.handler(request))
         return reply
 
     def _next(self, _frame: Frame, guest: Guest) -> Frame:

@@ -27,6 +27,7 @@ from endoscope.workers import Workers, allocate_lock, original, start_thread
 logger = logging.getLogger("endoscope.processes")
 
 _CALLS = 8
+_QUICK_CALLS = 2
 _JOIN_SECONDS = 2.0
 # How often, and how long apart, a process tries to get at the listener that others have.
 _JOIN_TRIES = 30
@@ -67,6 +68,8 @@ class Presence:
         self._duties = duties
         self._make_server = make_server
         self._calls = Workers("sibling", _CALLS)
+        # Slow calls must not make this process look dead.
+        self._quick_calls = Workers("sibling", _QUICK_CALLS)
         self._operations = Operations(duties, self.lasting)
         self._door = Door(place.folder, self.name)
         self._lock = allocate_lock()  # of the listener, the door and the servers
@@ -74,12 +77,13 @@ class Presence:
         self._server: Server | None = None
         self._retired: list[Server] = []
         self._last_knock = float("-inf")
+        self._trouble = ""  # why this process could not become the door, the last time
         self._joined = allocate_lock()
         self._joined.acquire()
         self._ended = allocate_lock()
         self._ended.acquire()
         self._listening = _listening(place, self.name)
-        self._member = Member(self._calls, duties.streams)
+        self._member = Member(self._calls, self._pools())
 
     @property
     def address(self) -> Address | None:
@@ -107,8 +111,7 @@ class Presence:
         """Join the others, and answer them until `stop`. Returns only then."""
         try:
             if self._listener is None:
-                # Elsewhere: who waits for the others must answer them meanwhile.
-                self._calls.submit(self._join)
+                self._begin_to_join()
             else:
                 self._joined.release()
             self._member.attend(self._listening, self._by_name(), self._operations.forget)
@@ -149,17 +152,18 @@ class Presence:
         self._joined.release()
         return True
 
-    def stop(self) -> None:
-        """Leave: another process takes over, requests in flight get the grace period."""
+    def stop(self, seconds: float) -> None:
+        """Leave: another process takes over, requests in flight get so many seconds."""
         with self._lock:
             self._door.drop()
-            servers = [*self._retired, *([self._server] if self._server else [])]
+            servers = [*([self._server] if self._server else []), *self._retired]
             self._server = None
         self._place.remove(self.name)
         self._member.stop()
+        until = time.monotonic() + seconds
         for server in servers:
-            server.stop()
-        self._calls.stop()
+            server.stop(until - time.monotonic())
+        self._stop_workers()
         if self._ended.acquire(timeout=_END_SECONDS):
             self._ended.release()
         if self._listener is not None:
@@ -169,11 +173,11 @@ class Presence:
         """Close everything of a presence whose `attend` has never run."""
         self._door.drop()
         if self._server is not None:
-            self._server.close()
+            self._server.stop(_END_SECONDS)
         self._member.close()
         self._listening.close()
         self._place.remove(self.name)
-        self._calls.stop()
+        self._stop_workers()
         if self._listener is not None:
             self._listener.close(last=not self._place.members())
 
@@ -182,10 +186,19 @@ class Presence:
         for server in (*self._retired, *([self._server] if self._server else [])):
             server.drop()
         self._door.drop()
-        self._member.close()
+        self._member.drop()
         self._listening.close()
         if self._listener is not None:
             self._listener.drop()
+
+    def _pools(self) -> Mapping[str, Workers]:
+        """Return who does the operations that are not for the many."""
+        quick = dict.fromkeys(("join", listing.DESCRIBE), self._quick_calls)
+        return {**quick, "next": self._duties.streams}
+
+    def _stop_workers(self) -> None:
+        self._calls.stop()
+        self._quick_calls.stop()
 
     def mind_the_door(self) -> None:
         """Give the door up if another process has taken it from this one meanwhile."""
@@ -201,10 +214,22 @@ class Presence:
         names = [name for name in self._place.members() if name != self.name]
         return sorted(names, key=lambda name: name != holder)
 
+    def _begin_to_join(self) -> None:
+        """Join on another thread: who waits for the others must answer them meanwhile."""
+        try:
+            self._calls.submit(self._join)
+        except UnavailableError:  # no thread can be started
+            self._join()
+
     def _join(self) -> None:
         try:
             if not self._has_joined():
-                logger.warning("this process cannot take over the listener of its service")
+                logger.warning(
+                    "this process cannot take over the listener of its service: %s",
+                    self._trouble or "nobody gives it",
+                )
+        except Exception:
+            logger.exception("this process could not join the others of its service")
         finally:
             self._joined.release()
             self._member.call_soon(self._watch)
@@ -212,19 +237,23 @@ class Presence:
     def _has_joined(self) -> bool:
         """Get at the listener, from another process or by binding it; True also if stopped."""
         for _ in range(_JOIN_TRIES):
-            if self._member.is_stopped or self._is_let_in() or self._binds():
-                return True
+            try:
+                if self._member.is_stopped or self._is_let_in() or self._binds():
+                    return True
+            except (OSError, RuntimeError) as error:  # no descriptor or no thread is to be had
+                self._trouble = str(error)
             original("time", "sleep")(_JOIN_PAUSE_SECONDS)
         return False
 
     def _binds(self) -> bool:
         try:
             with self._lock:
-                if not self._door.take():
+                if self._member.is_stopped or not self._door.take():
                     return False
                 self._serve(Listener(self._address))
-        except StartError:
+        except StartError as error:
             self._door.drop()  # somebody has the listener: ask again
+            self._trouble = error.message
             return False
         return True
 
@@ -291,7 +320,12 @@ class Presence:
         except BaseException:
             shared.close(last=False)
             raise
-        server.start()
+        try:
+            server.start()
+        except BaseException:  # no thread can be started
+            self._server = None
+            server.close()
+            raise
         return server
 
     def _retire(self) -> None:
@@ -312,8 +346,10 @@ class Presence:
         """Somebody waits at the listener: take the door if it falls to us."""
         try:
             return self._look_at_the_door()
-        except (OSError, EndoscopeError) as error:  # no descriptor is free, or the folder is gone
-            logger.info("this process could not take over the listener now: %s", error)
+        except (OSError, RuntimeError, EndoscopeError) as error:  # no descriptor, thread, folder
+            if str(error) != self._trouble:
+                logger.warning("this process could not take over the listener: %s", error)
+                self._trouble = str(error)
             return _PATIENCE_SECONDS
 
     def _look_at_the_door(self) -> float:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import sys
 import threading
+from itertools import dropwhile
 from types import FrameType
 
 # Modules whose code runs on the main thread of a process that has others do the work.
 _SUPERVISORS = (
     "gunicorn.arbiter",
+    "gunicorn.dirty.arbiter",
     "uvicorn.supervisors",
     "hypercorn.run",
     "granian.server",
@@ -33,7 +35,8 @@ def note_fork() -> None:
     """Remember, in a forked child, which frames are not its own: it was forked in them."""
     global _inherited  # noqa: PLW0603  the process's own, as the fork was
     modules = _modules(sys._getframe())  # noqa: SLF001
-    _inherited = sum(not name.startswith("endoscope.") for name in modules)
+    # Without our own, which are on top and return: not those of a middleware further below.
+    _inherited = len(list(dropwhile(lambda name: name.startswith("endoscope."), modules)))
 
 
 def minds_workers() -> bool:
