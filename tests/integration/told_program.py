@@ -54,12 +54,14 @@ def held(pid="self"):
     return [len(os.listdir(f"/proc/{pid}/fd")), len(os.listdir(f"/proc/{pid}/task"))]
 
 
-def without_descriptors(first, then):
-    """Live `first` seconds, take every descriptor there is, and `then` seconds later none."""
-    time.sleep(first)
+def without_descriptors(flag):
+    """Have no descriptor free while there is a file `flag`, which comes and goes once."""
+    while not os.path.exists(flag):
+        time.sleep(0.05)
     resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 2, 4096))
     taken = all_descriptors()
-    time.sleep(then)
+    while os.path.exists(flag):
+        time.sleep(0.05)
     for one in taken:
         os.close(one)
     idle()
