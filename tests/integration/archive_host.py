@@ -24,6 +24,7 @@ from typing import Any, Self
 import zstandard
 
 CONTRIBUTORS = Path(__file__).with_name("archive_contributors.py")
+MEETING = re.compile(r"/run/[0-9a-f]{12}/[^/]+$")
 KEPT = re.compile(r"/export/[0-9a-f]{64}-[0-9a-f]{64}-[0-9]+\.gz$")
 NOBODY = "def members(): return []"
 SOUND_LOG = b"a sound line\n" * 100
@@ -32,9 +33,9 @@ SOUND = {
     "sound/called.txt": b"sound call\n",
     "sound/file.log": SOUND_LOG,
 }
-# The host's one thread, the server's, and the workers that ARCHITECTURE allows: door,
-# requests, contributors and streams.
-MOST_THREADS = 1 + 1 + 4 + 8 + 8 + 8
+# The host's one thread, the server's, the one that attends to other processes, and the workers
+# there may be: for authentication, requests, contributors and streams.
+MOST_THREADS = 1 + 1 + 1 + 4 + 8 + 8 + 8
 
 
 @dataclass(frozen=True)
@@ -168,15 +169,19 @@ class ArchiveHost:
         folder = f"/proc/{self.host.pid}/fd"
         for name in os.listdir(folder):
             with contextlib.suppress(FileNotFoundError):
-                found[re.sub(r":\[\d+\]", "", os.readlink(f"{folder}/{name}"))] += 1
+                target = os.readlink(f"{folder}/{name}").removesuffix(" (deleted)")
+                found[re.sub(r":\[\d+\]", "", target)] += 1
         return found
 
     def threads(self) -> int:
         return len(os.listdir(f"/proc/{self.host.pid}/task"))
 
     def left(self) -> set[str]:
-        """Return the files in the output directory that are not kept on purpose."""
-        return self._output() - self.kept()
+        """Return the files in the output directory that are not kept on purpose.
+
+        Nor those by which processes find each other.
+        """
+        return {path for path in self._output() - self.kept() if not MEETING.search(path)}
 
     def kept(self) -> set[str]:
         """Return the streams that are kept for the next archive."""

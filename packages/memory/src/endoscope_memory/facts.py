@@ -23,7 +23,8 @@ def preface(facts: Mapping[str, str]) -> bytes:
 def resident_bytes() -> int | None:
     """Return how much of this process is in memory; None where the kernel does not say."""
     try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        # Not "ascii", whose first use is an import: a child forked in it would wait for ever.
+        pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
     except (OSError, ValueError, IndexError):
         return None
     return pages * os.sysconf("SC_PAGE_SIZE")

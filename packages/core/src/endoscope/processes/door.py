@@ -38,7 +38,7 @@ class Door:
     def holder(self) -> Name | None:
         """Return who has taken the role last, whether or not it lives."""
         try:
-            return Name.parse(self._path.read_text(encoding="ascii").rstrip())
+            return Name.parse(self._path.read_text(encoding="utf-8").rstrip())
         except (OSError, ValueError):
             return None
 
@@ -68,7 +68,7 @@ class Door:
         self._lock = descriptor
         with contextlib.suppress(OSError):  # a full disk: then nobody knows, and we serve
             # In one piece, over what is there: who reads at this moment finds a name.
-            os.pwrite(descriptor, str(self._name).ljust(_LONGEST_NAME).encode("ascii"), 0)
+            os.pwrite(descriptor, str(self._name).ljust(_LONGEST_NAME).encode(), 0)
             os.ftruncate(descriptor, _LONGEST_NAME)
 
     def hand_over(self) -> int:
