@@ -223,6 +223,7 @@ def test_a_host_with_errors_for_warnings_forks(told):
 # --- nothing is left behind ----------------------------------------------------------------------
 
 
+@pytest.mark.torture
 def test_hundreds_of_forks_leave_nothing_behind(told):
     service = told()
     service.ask("/told/whoami?process=all")
@@ -279,6 +280,7 @@ print(json.dumps([statistics.median(each) for each in zip(*[fork_once() for _ in
 """
 
 
+@pytest.mark.torture
 def test_a_fork_costs_little(run, tmp_path):
     """What the handlers take in the parent, and in the child before the host's code goes on."""
     done = run(["python", "-c", COST, tmp_path / "output"])

@@ -191,6 +191,7 @@ def fill(path: Path) -> None:
 # --- many ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.torture
 @pytest.mark.timeout(300)
 def test_two_hundred_processes(told):
     service = told()
