@@ -336,7 +336,7 @@ def test_what_is_no_socket_does_no_harm(told, tmp_path, kind, living):
     make[kind]()
     began = time.monotonic()
     rows = {row["pid"]: row["state"] for row in service.processes()}
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10
     assert rows.pop(service.pid) == "serving"
     assert rows == ({pid: "not answering"} if living else {})
     answers = service.ask("/told/whoami?process=all")

@@ -134,7 +134,7 @@ def test_a_process_that_ends_while_it_is_asked(told):
     threading.Timer(0.5, os.kill, (child, signal.SIGKILL)).start()
     began = time.monotonic()
     answer = service.ask(f"/told/sleep?seconds=20&process={child}")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
     assert (answer.status, answer.json["code"]) == (404, "process_ended")
 
 
