@@ -346,11 +346,13 @@ class Presence:
         """Somebody waits at the listener: take the door if it falls to us."""
         try:
             return self._look_at_the_door()
-        except (OSError, RuntimeError, EndoscopeError) as error:  # no descriptor, thread, folder
+        except OSError as error:  # no descriptor is free, or the folder is gone
+            logger.info("this process could not take over the listener now: %s", error)
+        except (RuntimeError, EndoscopeError) as error:  # it could, and cannot serve
             if str(error) != self._trouble:
                 logger.warning("this process could not take over the listener: %s", error)
                 self._trouble = str(error)
-            return _PATIENCE_SECONDS
+        return _PATIENCE_SECONDS
 
     def _look_at_the_door(self) -> float:
         """Take the door if its holder is gone, or silent; return when to look again."""
