@@ -137,10 +137,12 @@ class Service:
 
 def children_of(pid: int) -> list[int]:
     """Return the Python processes that a process has started, but not what only helps them."""
-    command = ["ps", "-o", "pid=,stat=,args=", "--ppid", str(pid)]
+    command = ["ps", "-ww", "-o", "pid=,stat=,args=", "--ppid", str(pid)]
     lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
     found = [line.split(maxsplit=2) for line in lines]
-    return [int(p) for p, state, words in found if "tracker" not in words and "Z" not in state]
+    return [
+        int(p) for p, state, words in found if "resource_tracker" not in words and "Z" not in state
+    ]
 
 
 def _load(text: str) -> Load:
