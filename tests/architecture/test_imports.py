@@ -17,6 +17,7 @@ ORDER = [
     "contributions",
     "hookspecs",
     "plugin",
+    "procfs",
     "workers",
     "documents",
     "listener",

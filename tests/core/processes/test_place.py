@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from endoscope.errors import StartError
-from endoscope.processes.place import Name, Place, read_process
+from endoscope.processes.place import Name, Place
+from endoscope.procfs import read_process
 
 NUMBER = st.integers(0, 2**64 - 1)
 NAMES = st.builds(Name, NUMBER, NUMBER, NUMBER, st.from_regex(r"[0-9a-f]{8}", fullmatch=True))

@@ -195,11 +195,8 @@ def _access_request(scope: Scope) -> AccessRequest:
     )
 
 
-async def send_error(scope: Scope, receive: Receive, send: Send, error: EndoscopeError) -> None:
-    """Answer an ASGI request, or a WebSocket's handshake, with an error's body."""
-    prefix = "websocket.http" if scope["type"] == "websocket" else "http"
-    if prefix == "websocket.http":
-        await receive()  # the handshake must have been taken before it is denied
+def error_answer(error: EndoscopeError) -> tuple[dict[str, str], bytes]:
+    """Return the headers and the body with which an error is answered, whoever sends them."""
     body = json.dumps(error.body()).encode()
     headers = {
         **SECURITY_HEADERS,
@@ -207,6 +204,15 @@ async def send_error(scope: Scope, receive: Receive, send: Send, error: Endoscop
         "Content-Length": str(len(body)),
         **error.headers(),
     }
+    return headers, body
+
+
+async def send_error(scope: Scope, receive: Receive, send: Send, error: EndoscopeError) -> None:
+    """Answer an ASGI request, or a WebSocket's handshake, with an error's body."""
+    prefix = "websocket.http" if scope["type"] == "websocket" else "http"
+    if prefix == "websocket.http":
+        await receive()  # the handshake must have been taken before it is denied
+    headers, body = error_answer(error)
     await send(
         {
             "type": f"{prefix}.response.start",

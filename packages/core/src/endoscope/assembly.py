@@ -30,6 +30,7 @@ from endoscope.contributions import (
     Problem,
 )
 from endoscope.plugins import FoundPlugin, Plugins, discover
+from endoscope.procfs import read_process
 from endoscope.settings import RESERVED_NAMES, Settings
 from endoscope.workers import Job, Workers
 
@@ -140,29 +141,18 @@ def _make_plugins(
 
 
 def _identity(settings: Settings) -> HostIdentity:
+    process, now = read_process(os.getpid()), time.time()
     return HostIdentity(
         service_name=settings.core.service_name,
         service_version=settings.core.service_version,
         pid=os.getpid(),
-        process_started=_process_started(),
-        started=time.time(),
+        process_started=process.unix_started if process else now,
+        started=now,
         output_directory=settings.core.output_directory.absolute(),
         endoscope_version=metadata.version("endoscope"),
         python_version=platform.python_version(),
         platform=sys.platform,
     )
-
-
-def _process_started() -> float:
-    """Return when this process started, in Unix seconds; without /proc, now."""
-    try:
-        with open("/proc/self/stat", "rb") as file:
-            # The command's name, in parentheses, may hold anything; field 22 is ticks of boot.
-            ticks = int(file.read().rpartition(b")")[2].split()[19])
-    except OSError:
-        return time.time()
-    since_boot = ticks / os.sysconf("SC_CLK_TCK")
-    return time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - since_boot)
 
 
 class Gathered:

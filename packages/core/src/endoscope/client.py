@@ -27,8 +27,6 @@ _SECONDS = 60.0
 _PASSING = frozenset({409, 503})
 _CHUNK = 256 * 1024
 _FILE_NAME = re.compile(r'filename="([A-Za-z0-9][A-Za-z0-9._-]*)"')
-# Addresses that mean "every interface" when listening, and how to reach them from here.
-_REACHABLE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +69,7 @@ class Target:
         if core.tls is not None:
             tls = ssl.create_default_context()
             tls.load_verify_locations(core.tls.certificate)
-        address = core.address
-        host = _REACHABLE.get(address.host, address.host)
-        return cls(Address(host, address.port, address.path), secret, tls)
+        return cls(core.address.reachable, secret, tls)
 
 
 class TransientError(ServiceError):

@@ -27,6 +27,10 @@ _BACKLOG = 100
 _ADDRESS = re.compile(r"(\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]/\s]+)):(?P<port>[0-9]{1,5})")
 
 
+# Addresses that mean "every interface" when listening, and how to reach them from here.
+_REACHABLE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """`host` and `port`, or `path` of a Unix socket."""
@@ -44,6 +48,11 @@ class Address:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+    @property
+    def reachable(self) -> Address:
+        """The address at which who listens here is reached from this machine."""
+        return Address(_REACHABLE.get(self.host, self.host), self.port, self.path)
 
     def __str__(self) -> str:
         if self.path:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from endoscope.contributions import PREFIX
 from endoscope.errors import StartError
 from endoscope.host import Diagnostics
-from endoscope.listener import Address
 from endoscope.settings import CoreSettings
 
 _BELOW = f"{PREFIX}/"
@@ -34,12 +33,3 @@ def settings_of(diagnostics: Diagnostics) -> CoreSettings | None:
 def is_ours(path: str) -> bool:
     """Whether diagnostics answer at `path`, or would say that nothing is there."""
     return path == PREFIX or path.startswith(_BELOW)
-
-
-def check_host(core: CoreSettings, hosts: tuple[bytes, ...]) -> None:
-    """Raise `MisdirectedError` for a foreign `Host`, if a Unix socket does not look at it."""
-    from endoscope.access import HostNames  # which needs asyncio
-
-    if core.address.path:
-        scope = {"headers": [(b"host", host) for host in hosts]}
-        HostNames(Address(host="localhost"), core.allowed_hosts).check(scope)

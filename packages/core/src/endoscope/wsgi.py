@@ -10,14 +10,13 @@ sockets are made, in the request: a host that patches them (gevent) has done so 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import re
 import socket
 import string
 from collections.abc import Iterable, Iterator
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 from wsgiref.types import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -25,7 +24,7 @@ from endoscope import mounting
 from endoscope.errors import BadRequestError, EndoscopeError, StartError, UnavailableError
 from endoscope.host import Diagnostics
 from endoscope.listener import Address
-from endoscope.settings import TlsSettings
+from endoscope.settings import CoreSettings, TlsSettings
 
 if TYPE_CHECKING:
     from http.client import HTTPConnection, HTTPResponse
@@ -49,7 +48,6 @@ _HOP_BY_HOP = {
 }
 # The host's server has answered `Expect`, and dates its answers itself.
 _NOT_PASSED_ON = _HOP_BY_HOP | {"expect", "date"}
-_REACHABLE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  every interface, this one too
 # The listener's server sends none.
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _PEM = re.compile("-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----")
@@ -79,7 +77,7 @@ class DiagnosticsMiddleware:
         if address is None:
             return self._app(environ, start_response)
         try:
-            mounting.check_host(settings, (_host(environ).encode("latin-1"),))
+            _check_host(settings, environ)
             return self._pass_on(address, environ, start_response)
         except EndoscopeError as error:
             return _refuse(error, environ, start_response)
@@ -166,8 +164,8 @@ def _connect(address: Address, certificate: str) -> HTTPConnection:
 
 def _connected_socket(address: Address) -> socket.socket:
     if not address.path:
-        place = (_REACHABLE.get(address.host, address.host), address.port)
-        return socket.create_connection(place, _CONNECT_SECONDS)
+        near = address.reachable
+        return socket.create_connection((near.host, near.port), _CONNECT_SECONDS)
     client = socket.socket(socket.AF_UNIX)
     client.settimeout(_CONNECT_SECONDS)
     try:
@@ -224,6 +222,15 @@ def _headers(environ: WSGIEnvironment) -> dict[str, str]:
 def _host(environ: WSGIEnvironment) -> str:
     host: str = environ.get("HTTP_HOST") or environ["SERVER_NAME"]
     return host
+
+
+def _check_host(core: CoreSettings, environ: WSGIEnvironment) -> None:
+    """Raise `MisdirectedError` for a foreign `Host`, if a Unix socket does not look at it."""
+    from endoscope.access import HostNames  # which needs asyncio
+
+    if core.address.path:
+        scope = {"headers": [(b"host", _host(environ).encode("latin-1"))]}
+        HostNames(Address(host="localhost"), core.allowed_hosts).check(scope)
 
 
 def _end_to_end(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -285,15 +292,9 @@ def _refuse(
     error: EndoscopeError, environ: WSGIEnvironment, start_response: StartResponse
 ) -> list[bytes]:
     """Answer with an error's body."""
-    from endoscope.access import SECURITY_HEADERS
+    from endoscope.access import error_answer
 
-    body = json.dumps(error.body()).encode()
-    headers: dict[str, Any] = {
-        **SECURITY_HEADERS,
-        "Content-Type": "application/json",
-        "Content-Length": str(len(body)),
-        **error.headers(),
-    }
+    headers, body = error_answer(error)
     start_response(_status_line(error.status), list(headers.items()))
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 

@@ -22,6 +22,10 @@ from typing import Any
 _LENGTHS = struct.Struct("!II")
 _MOST_DESCRIPTORS = 4
 _LARGEST = 256 * 1024 * 1024
+
+READABLE = 0x001
+"""POLLIN, of poll(2), by which one waits for a frame; `select` is one that gevent patches."""
+
 _CONTROL_BYTES = _socket.CMSG_SPACE(_MOST_DESCRIPTORS * array.array("i").itemsize)
 _CLOSE_ON_EXEC = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from endoscope.errors import EndoscopeError
 from endoscope.processes.frames import Frame
-from endoscope.processes.place import Name, read_process
+from endoscope.processes.place import Name
 from endoscope.processes.sibling import Sibling, exchange_all
+from endoscope.procfs import read_process
 
 DESCRIBE = "describe"
 # The list must come though one of them does not answer.

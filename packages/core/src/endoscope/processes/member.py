@@ -22,12 +22,11 @@ from typing import Any
 from endoscope.chunks import close_chunks
 from endoscope.errors import EndoscopeError
 from endoscope.processes import wire
-from endoscope.processes.frames import Connection, Frame
+from endoscope.processes.frames import READABLE, Connection, Frame
 from endoscope.workers import Job, Workers, allocate_lock, original
 
 logger = logging.getLogger("endoscope.processes")
 
-_READABLE = 0x001  # POLLIN, of poll(2)
 # A frame comes whole: who takes longer is stopped in the middle of it.
 _FRAME_SECONDS = 1.0
 _SEND_SECONDS = 30.0
@@ -81,8 +80,8 @@ class Member:
     ) -> None:
         """Answer until `stop`. `forget` is told of each list whose guest has gone."""
         self._listening, self._operations, self._forget = listening, operations, forget
-        self._poll.register(self._doorbell, _READABLE)
-        self._poll.register(listening.fileno(), _READABLE)
+        self._poll.register(self._doorbell, READABLE)
+        self._poll.register(listening.fileno(), READABLE)
         while not self._stopped:
             for number, _ in self._poll.poll(self._patience()):
                 self._attend_to(number)
@@ -103,7 +102,7 @@ class Member:
         It returns for how many seconds not to look at it; infinity: never again.
         """
         self._watches[number] = callback
-        self._poll.register(number, _READABLE)
+        self._poll.register(number, READABLE)
 
     def unwatch(self, number: int) -> None:
         """Look at a descriptor no more."""
@@ -173,7 +172,7 @@ class Member:
 
     def _welcome(self, guest: Guest) -> None:
         self._guests[guest.connection.fileno()] = guest
-        self._poll.register(guest.connection.fileno(), _READABLE)
+        self._poll.register(guest.connection.fileno(), READABLE)
 
     def _hear(self, guest: Guest) -> None:
         """Receive a question and have it answered; nothing more to receive: a guest who left."""
@@ -263,7 +262,7 @@ class Member:
         now = time.monotonic()
         for number in [number for number, until in self._muted.items() if until <= now]:
             del self._muted[number]
-            self._poll.register(number, _READABLE)
+            self._poll.register(number, READABLE)
 
     def _patience(self) -> float | None:
         """Return for how many milliseconds there is nothing to do; None: for ever."""

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from endoscope import directories
+from endoscope.procfs import read_process
 
 _NAME = re.compile(r"([0-9]+)-([0-9]+)-([0-9]+)-([0-9a-f]{8})\.sock")
 _BACKLOG = 128
@@ -27,9 +28,9 @@ _LONGEST_ADDRESS = 107
 _CLOSE_ON_EXEC = getattr(_socket, "SOCK_CLOEXEC", 0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Name:
-    """The name of a process's socket: whose it is, beyond doubt.
+    """The name of a process's socket: whose it is, beyond doubt. In order of process ids.
 
     `started` is in the kernel's ticks since boot, `namespace` the number of the process's
     own pid namespace; both 0 where there is no /proc. `token` tells several diagnostics in
@@ -66,31 +67,6 @@ class Name:
         return self.namespace == _own_namespace() and self.started > 0
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
-    """What the kernel says of a process. `started` is in ticks since boot."""
-
-    state: str
-    parent: int
-    started: int
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether it only waits for its parent to notice its end."""
-        return self.state in "ZX"
-
-
-def read_process(pid: int) -> Process | None:
-    """Return what the kernel says of a process; None if there is none, or no /proc."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            # The command's name, in parentheses, may hold anything.
-            fields = file.read().rpartition(b")")[2].split()
-    except OSError:
-        return None
-    return Process(fields[0].decode(), int(fields[1]), int(fields[19]))
-
-
 class Place:
     """The meeting place of the processes that run `service_name` and listen on `listen`."""
 
@@ -111,7 +87,7 @@ class Place:
                 found.append(name)
             else:
                 self.remove(name)
-        return sorted(found, key=lambda name: (name.pid, name.token))
+        return sorted(found)
 
     def listen(self, name: Name) -> _socket.socket:
         """Return a private socket, listening under `name`, mode 0600. Raises `OSError`."""

@@ -125,10 +125,7 @@ class Presence:
         """Return all processes of the service by id, this one included."""
         # Though its socket may be gone: who asks all is to learn that one has not answered.
         names = {*self._place.members(), self.name}
-        return tuple(
-            Sibling(self._place, name)
-            for name in sorted(names, key=lambda name: (name.pid, name.token))
-        )
+        return tuple(Sibling(self._place, name) for name in sorted(names))
 
     def others(self) -> tuple[Sibling, ...]:
         """Return all processes of the service but this one."""
@@ -156,7 +153,7 @@ class Presence:
         """Leave: another process takes over, requests in flight get so many seconds."""
         with self._lock:
             self._door.drop()
-            servers = [*([self._server] if self._server else []), *self._retired]
+            servers = self._servers()
             self._server = None
         self._place.remove(self.name)
         self._member.stop()
@@ -183,13 +180,17 @@ class Presence:
 
     def drop(self) -> None:
         """Close, in a forked child, what is inherited, and touch nothing else."""
-        for server in (*self._retired, *([self._server] if self._server else [])):
+        for server in self._servers():
             server.drop()
         self._door.drop()
         self._member.drop()
         self._listening.close()
         if self._listener is not None:
             self._listener.drop()
+
+    def _servers(self) -> tuple[Server, ...]:
+        """Return the server that is the door's, if this process is, and those before it."""
+        return (*([self._server] if self._server else []), *self._retired)
 
     def _pools(self) -> Mapping[str, Workers]:
         """Return who does the operations that are not for the many."""

@@ -11,9 +11,10 @@ from typing import BinaryIO
 from endoscope.contributions import Answer, ArchiveMember, ManifestEntry, PluginAnswer, Request
 from endoscope.errors import EndoscopeError
 from endoscope.processes import wire
-from endoscope.processes.frames import Connection, Frame
-from endoscope.processes.place import Name, Place, read_process
+from endoscope.processes.frames import READABLE, Connection, Frame
+from endoscope.processes.place import Name, Place
 from endoscope.processes.wire import SiblingError
+from endoscope.procfs import read_process, unix_time
 from endoscope.workers import original
 
 # Whoever does not take a connection in this time has other troubles than ours.
@@ -27,7 +28,6 @@ _FRAME_SECONDS = 5.0
 # How long to wait for others before looking whether one that is silent was stopped.
 _LOOK_SECONDS = 2.0
 _STOPPED = "T"  # of /proc/PID/stat
-_READABLE = 0x001  # POLLIN, of poll(2)
 
 
 class Sibling:
@@ -40,7 +40,7 @@ class Sibling:
         self.name = name
         self._place = place
         self._holding: Connection | None = None  # while it is open, what it listed is kept there
-        self._fetching: set[Connection] = set()
+        self._asking: set[Connection] = set()
 
     @property
     def pid(self) -> int:
@@ -52,15 +52,11 @@ class Sibling:
         """When it started, Unix seconds; now, where there is no /proc to know it from."""
         if not self.name.started:
             return time.time()
-        since_boot = self.name.started / os.sysconf("SC_CLK_TCK")
-        return time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - since_boot)
+        return unix_time(self.name.started)
 
-    def ask(self, route: str, request: Request, *, lasting: bool = False) -> Answer:
-        """Have it answer a request with its own handler; `route` is the method and path of it.
-
-        What is `lasting` it passes on to whoever joins later.
-        """
-        frame = ask_frame(route, request, lasting=lasting)
+    def ask(self, route: str, request: Request) -> Answer:
+        """Have it answer a request with its own handler; `route` is the method and path of it."""
+        frame = ask_frame(route, request, lasting=False)
         connection, reply = self._exchanged(frame, ANSWER_SECONDS)
         return self._answer(connection, reply)
 
@@ -85,8 +81,8 @@ class Sibling:
         return wire.entries_of(self.exchange(frame, seconds + _CONNECT_SECONDS).message["answers"])
 
     def close(self) -> None:
-        """Let it forget the members that it has listed; what is still fetched is broken off."""
-        for connection in list(self._fetching):
+        """Let it forget the members that it has listed; what is still asked is broken off."""
+        for connection in list(self._asking):
             connection.break_off()
         if self._holding is not None:
             self._holding.close()
@@ -94,16 +90,7 @@ class Sibling:
 
     def _fetch(self, number: int, index: int) -> bytes | BinaryIO:
         frame = Frame({"op": "member", "list": number, "index": index})
-        with self.failures_told():
-            connection = self.connect()
-            self._fetching.add(connection)
-            try:
-                connection.send(frame, _CONNECT_SECONDS)
-                reply = connection.receive(_FETCH_SECONDS)
-            finally:
-                self._fetching.discard(connection)
-                connection.close()
-        wire.raise_error(reply.message)
+        reply = self.exchange(frame, _FETCH_SECONDS)
         return os.fdopen(reply.descriptors[0], "rb") if reply.descriptors else reply.body
 
     def _answer(self, connection: Connection, reply: Frame) -> Answer:
@@ -113,16 +100,18 @@ class Sibling:
         return answer
 
     def _exchanged(self, frame: Frame, seconds: float) -> tuple[Connection, Frame]:
-        with self.failures_told():
-            connection = self.connect()
-            try:
-                connection.send(frame, _CONNECT_SECONDS)
+        connection = _sent(self, frame)
+        self._asking.add(connection)
+        try:
+            with self.failures_told():
                 reply = connection.receive(seconds)
-                wire.raise_error(reply.message)
-            except BaseException:
-                connection.close()
-                raise
-            return connection, reply
+            wire.raise_error(reply.message)
+        except BaseException:
+            connection.close()
+            raise
+        finally:
+            self._asking.discard(connection)
+        return connection, reply
 
     @property
     def is_stopped(self) -> bool:
@@ -204,7 +193,7 @@ class _Exchange:
             self.replies[sibling] = error
             return
         self._waiting[connection.fileno()] = sibling, connection
-        self._poll.register(connection.fileno(), _READABLE)
+        self._poll.register(connection.fileno(), READABLE)
 
     def wait(self, seconds: float) -> None:
         until = time.monotonic() + seconds
